@@ -1,0 +1,49 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Run the tests: host (in the chroot), vm (in the guest, both kernels), all (these
+# side by side) or soak (the full counts in the guest, one after the other).
+set -u
+mkdir -p .output/test
+limit=${VAGUS_VM_TIMEOUT:-3600}
+inside="vm/chroot.sh '${VAGUS_CACHE:-$HOME/.cache/vagus}/rootfs'"
+host="VAGUS_REQUIRE=model,smoke $inside python -m pytest -q tests/unit --junitxml=.output/test/host.xml"
+# 6.12 has sched_ext off: its tests run there and say "unsupported".
+require=root,vm,kmod,bpf,model,bcc
+guest() {
+	echo "VAGUS_REQUIRE=$1 python3 vm/run.py --kernel $2 --smp 2 --name test-$2" \
+		"--timeout $limit -- sh vm/guest-test.sh $tier $2"
+}
+# usage: guests [NAME COMMAND]   more parts that run beside them
+guests() {
+	exec python3 vm/abreast.py vm-7.3 "$(guest "$require,scx" 7.3)" \
+		vm-6.12 "$(guest "$require" 6.12)" "$@"
+}
+tier=vm
+case $1 in
+host) rm -f .output/test/host.xml
+	exec python3 vm/abreast.py host "$host" ;;
+vm) rm -f .output/test/vm-*.xml
+	guests ;;
+all) rm -f .output/test/*.xml
+	guests host "$host" ;;
+soak)
+	tier=soak limit=${VAGUS_VM_TIMEOUT:-36000} failed=0
+	sh -c "$host" || failed=1
+	for kernel in 7.3 6.12; do
+		printf '  %-8skernel %s\n' VM "$kernel"
+		[ "$kernel" = 7.3 ] && more=,scx || more=
+		sh -c "$(guest "$require$more" "$kernel")" || failed=1
+	done
+	# Verdicts on contention want a clock that no other load of the host moves.
+	printf '  %-8skernel 7.3, icount\n' VM
+	VAGUS_REQUIRE=$require python3 vm/run.py --icount \
+		--memory 3072 --name test-judge --timeout 3600 -- sh vm/guest-test.sh soak \
+		judge tests/vm/test_loop_judge.py tests/vm/test_loop_engine.py || failed=1
+	printf '  %-8skernel %s\n' VM debug
+	vm/debug-kernel.sh module || exit 1
+	# Ten times as slow, and what it looks for it sees the first time.
+	VAGUS_SCALE=1 VAGUS_REQUIRE=root,vm,kmod python3 vm/run.py --kernel debug --smp 2 \
+		--name test-debug --timeout "$limit" --memory 4096 \
+		--append panic_on_warn=1 -- sh vm/debug-test.sh || failed=1
+	exit $failed ;;
+esac
