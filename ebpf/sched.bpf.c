@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A sched_ext scheduler in which a stance counts from the next decision on.
+ *
+ * CLASSES.  Every task is protect, normal or yield, with a strength of 1 to 3,
+ * by its thread's stance, else by that of its nearest cgroup that has one, else
+ * by default: kernel threads are protect 3, SCHED_IDLE and cpu.idle mean yield 3,
+ * everybody else is normal.  A stance past its deadline is none.
+ *
+ * ORDER.  Each class has one queue for all CPUs, sorted by virtual time.  A CPU
+ * that is free takes the protected first, then whoever is first among normal
+ * and yield.  A task that wakes up takes an idle CPU, by the kernel's own choice
+ * (its last one, one that shares caches, any); where there is none it takes the
+ * CPU of a task of a lower class, at once.  A normal task so takes it from a
+ * yielding one.  Within a class nobody is interrupted before the slice is over.
+ *
+ * SHARES.  A task's virtual time moves by what it runs, faster the smaller its
+ * share: its weight over those of the runnable tasks and active cgroups beside
+ * it, times the same of its cgroup, up to the root (sched_group.bpf.h).  The
+ * share of a yielding task is 1/2, 1/5 or 1/100 of that by strength, that of a
+ * protected one, among the protected, 1, 3 or 10 times.  The cgroup as a whole
+ * has a virtual time too, and who wakes up or is born does not start before it:
+ * a thousand short-lived tasks get no more than one long-lived.  Credit for
+ * having slept is one slice; a debt is forgotten beyond twenty.
+ *
+ * MINIMUM SHARES.  While a class waits, a part of every ns that anybody runs is
+ * owed to it: 2 % to yield; to normal 10, 5 or 2 % of what protected tasks of
+ * strength 1, 2 and 3 run.  What it runs is taken off again.  Once a short slice
+ * is owed, the class comes first, and is not interrupted for that long.  What it
+ * had before counts for a second, so a class that gets its share anyway
+ * never comes in between.  Who has waited for a second, for whatever reason, is
+ * next: the kernel would end the scheduler soon.  So n tasks that would starve
+ * cost n slices a second.
+ *
+ * ENDS.  The kernel takes over when the agent dies (it holds the link), when a
+ * task that could run has not for 2 s, when somebody sets a cpu.max, and on
+ * sysrq-S.  When the agent is silent, stances lapse at their deadlines; after
+ * max(5 s, a stance's time) the scheduler ends itself: nobody steers it.
+ *
+ * PARTIAL MODE takes only tasks that were put under SCHED_EXT, all of them to
+ * yield.  The kernel serves that class after the fair one.
+ *
+ * GUARANTEED, while all goes well: a protected task waits for no lower class
+ * longer than it takes to interrupt a CPU it may run on, unless protected tasks
+ * use up more than their part of the machine; siblings of weights a and b that
+ * want the CPU all the time get a:b; nobody starves.
+ *
+ * WHERE IT FAILS.  One queue a class is one lock: fine for dozens of CPUs, not
+ * for hundreds, and a queue full of tasks bound elsewhere is searched through.
+ * Shares are exact for whoever always wants to run; between sleepers they are
+ * computed from who is awake when a slice ends, and cgroup activity 2 ms old.
+ * Slices end at timer ticks, so with more than some 500 tasks for each CPU that
+ * all want to run, the last waits for 2 s and the kernel ends us.  Weights ask
+ * for a share of the whole machine, so one task cannot use more than a CPU's
+ * worth of it.  Minimum shares are of the machine: where tasks are bound to one
+ * CPU that protected ones never leave, they have one slice a second.  cpu.max is
+ * not kept (of the agent's engine; nobody else may have one), cpu.uclamp not looked
+ * at.
+ */
+#include "sched_queue.bpf.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+#define BPF_STRUCT_OPS(name, args...) SEC("struct_ops/" #name) BPF_PROG(name, ##args)
+#define BPF_STRUCT_OPS_SLEEPABLE(name, args...) \
+	SEC("struct_ops.s/" #name) BPF_PROG(name, ##args)
+
+/* RUNTIME_INF in microseconds or more: no limit */
+#define QUOTA_NONE (~0ULL / 1000)
+
+/* Choose a CPU at a wake-up: up to the wake-up rate. */
+s32 BPF_STRUCT_OPS(vagus_select_cpu, struct task_struct *p, s32 prev_cpu, u64 wake_flags)
+{
+	bool is_idle = false;
+	s32 cpu = scx_bpf_select_cpu_dfl(p, prev_cpu, wake_flags, &is_idle);
+	struct task_ctx *t;
+
+	if (!is_idle || hang)
+		return cpu;
+	t = task_ctx(p);
+	if (!t)
+		return cpu;
+	classify(p, t);
+	send(p, t, cpu, SCX_DSQ_LOCAL);
+	return cpu;
+}
+
+/* Queue a task that found no idle CPU, or whose slice is over. */
+void BPF_STRUCT_OPS(vagus_enqueue, struct task_struct *p, u64 enq_flags)
+{
+	bool wakes;
+	struct vagus_sched_stat *stat;
+	struct task_ctx *t = task_ctx(p);
+	__u64 slice = slice_ns;
+	s32 cpu = -1;
+
+	if (!t)
+		return;
+	classify(p, t);
+	stat = stat_of(t->class);
+	if (!stat)
+		return;
+	/* The newborn come without the flag. */
+	wakes = enq_flags & SCX_ENQ_WAKEUP || !t->ran_at;
+	/* select_cpu is not asked for these. */
+	if (wakes && is_bound(p) && !hang) {
+		cpu = scx_bpf_task_cpu(p);
+		if (scx_bpf_test_and_clear_cpu_idle(cpu)) {
+			send(p, t, cpu, SCX_DSQ_LOCAL_ON | cpu);
+			poke(cpu, SCX_KICK_IDLE);
+			return;
+		}
+	}
+	place(p, t, scx_bpf_task_cpu(p), wakes);
+	if (t->class < VAGUS_SCHED_PROTECT && waiting[VAGUS_SCHED_PROTECT])
+		slice = short_slice_ns;
+	if (!t->waits_since)
+		t->waits_since = scx_bpf_now();
+	stat->queued++;
+	queue(p, t, slice, enq_flags);
+	if (!is_bound(p) && !(enq_flags & SCX_ENQ_CPU_SELECTED)) {
+		cpu = scx_bpf_pick_idle_cpu(p->cpus_ptr, 0);
+		if (cpu >= 0) {
+			poke(cpu, SCX_KICK_IDLE);
+			return;
+		}
+	}
+	if (wakes)
+		preempt(p, t->class);
+}
+
+/* Give a CPU its next task: up to the rate of context switches. */
+void BPF_STRUCT_OPS(vagus_dispatch, s32 cpu, struct task_struct *prev)
+{
+	struct cpu_ctx *c = cpu_ctx(cpu);
+	struct task_ctx *t = NULL;
+	__u64 now = scx_bpf_now();
+	__u64 vtime = 0;
+	__u32 class;
+
+	if (hang || !c)
+		return;
+	if (prev && prev->scx.flags & SCX_TASK_QUEUED)
+		t = task_ctx(prev);
+	search_all(now);
+	if (serve_old())
+		return;
+	if (serve_floor(c, VAGUS_SCHED_YIELD) || serve_floor(c, VAGUS_SCHED_NORMAL))
+		return;
+	class = whose_turn(&vtime);
+	if (t) {
+		charge(t, now);
+		classify(prev, t);
+	}
+	if (t && goes_on(prev, t, class, vtime)) {
+		place(prev, t, cpu, false);
+		advance_clock(c, t->clock, t->vtime);
+		c->floor = 0;
+		occupy(c, t->class + 1);
+		scx_bpf_task_set_slice(prev, slice_ns);
+		return;
+	}
+	/* The first of a queue may not be allowed here: whoever is. */
+	if (move(class) || move(VAGUS_SCHED_PROTECT) || move(VAGUS_SCHED_NORMAL) ||
+	    move(VAGUS_SCHED_YIELD))
+		return;
+	if (t)
+		scx_bpf_task_set_slice(prev, slice_ns);
+}
+
+/* A task becomes runnable: its group shares with it. */
+void BPF_STRUCT_OPS(vagus_runnable, struct task_struct *p, u64 enq_flags)
+{
+	struct task_ctx *t = task_ctx(p);
+
+	if (!t || t->counted)
+		return;
+	t->counted = max(p->scx.weight, 1);
+	t->waits_since = scx_bpf_now();
+	group_add(t->group, t->counted, 1);
+}
+
+void BPF_STRUCT_OPS(vagus_quiescent, struct task_struct *p, u64 deq_flags)
+{
+	struct task_ctx *t = task_ctx(p);
+
+	if (!t)
+		return;
+	t->waits_since = 0;
+	if (t->counted)
+		group_add(t->group, -(__s32)t->counted, -1);
+	t->counted = 0;
+}
+
+static __always_inline void count_wait(struct task_ctx *t, __u64 now)
+{
+	struct vagus_sched_stat *stat = stat_of(t->class);
+	__u64 wait = now - t->waits_since;
+	__u32 bucket;
+
+	if (!t->waits_since || !stat)
+		return;
+	t->waits_since = 0;
+	if ((__s64)wait < 0)
+		wait = 0;
+	stat->waits++;
+	stat->wait_sum_ns += wait;
+	stat->wait_max_ns = max(stat->wait_max_ns, wait);
+	bucket = hist_bucket(wait);
+	if (bucket < VAGUS_HIST_BUCKETS)
+		stat->wait_hist[bucket]++;
+}
+
+void BPF_STRUCT_OPS(vagus_running, struct task_struct *p)
+{
+	struct cpu_ctx *c = cpu_ctx(bpf_get_smp_processor_id());
+	struct task_ctx *t = task_ctx(p);
+	struct group *group;
+	__u64 now = scx_bpf_now();
+
+	if (!c || !t)
+		return;
+	count_wait(t, now);
+	t->ran_at = now;
+	group = group_at(t->group);
+	t->sum_before = group ? group->sum : t->counted;
+	advance_clock(c, t->clock, t->vtime);
+	c->since = now;
+	occupy(c, t->class + 1);
+	c->floor = c->floor_next;
+	c->floor_next = 0;
+}
+
+void BPF_STRUCT_OPS(vagus_stopping, struct task_struct *p, bool runnable)
+{
+	struct cpu_ctx *c = cpu_ctx(bpf_get_smp_processor_id());
+	struct task_ctx *t = task_ctx(p);
+	struct vagus_sched_stat *stat;
+	__u64 now = scx_bpf_now();
+
+	if (!c || !t)
+		return;
+	stat = stat_of(t->class);
+	if (stat && runnable && now - c->since < slice_ns)
+		stat->preempted++;
+	charge(t, now);
+	if (runnable)
+		t->waits_since = now;
+	occupy(c, 0);
+}
+
+/*
+ * A CPU goes idle: look again, since a task may have been queued after the last
+ * look and before the CPU could be found idle.
+ */
+void BPF_STRUCT_OPS(vagus_update_idle, s32 cpu, bool idle)
+{
+	struct cpu_ctx *c = cpu_ctx(cpu);
+
+	/* Who is bound here has nobody to be behind of. */
+	for (int i = 0; c && idle && i < CLOCKS; i++)
+		c->clocks[i] = clocks[i];
+	if (idle && !hang &&
+	    (waiting[VAGUS_SCHED_PROTECT] || waiting[VAGUS_SCHED_NORMAL] ||
+	     waiting[VAGUS_SCHED_YIELD]))
+		poke(cpu, 0);
+}
+
+s32 BPF_STRUCT_OPS_SLEEPABLE(vagus_init_task, struct task_struct *p,
+			     struct scx_init_task_args *args)
+{
+	struct task_ctx *t;
+
+	t = bpf_task_storage_get(&tasks, p, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!t)
+		return -12; /* ENOMEM */
+	t->group = find_group(args->cgroup);
+	t->per = SCALE_ONE;
+	return 0;
+}
+
+/* It comes under this scheduler, as all do in full mode; born where its clock is. */
+void BPF_STRUCT_OPS(vagus_enable, struct task_struct *p)
+{
+	struct task_ctx *t = task_ctx(p);
+
+	if (!t)
+		return;
+	classify(p, t);
+	t->clock = clock_of(t);
+	t->vtime = clocks[t->clock];
+}
+
+void BPF_STRUCT_OPS(vagus_exit_task, struct task_struct *p, struct scx_exit_task_args *args)
+{
+	__u32 tid = p->pid;
+
+	/* Whoever has the number next is somebody else. */
+	bpf_map_delete_elem(&sched_threads, &tid);
+}
+
+static __always_inline bool is_limited(struct cgroup *cgrp, u64 quota_us)
+{
+	return !partial && quota_us < QUOTA_NONE && cgroup_id(cgrp) != engine_cgroup;
+}
+
+s32 BPF_STRUCT_OPS_SLEEPABLE(vagus_cgroup_init, struct cgroup *cgrp,
+			     struct scx_cgroup_init_args *args)
+{
+	if (is_limited(cgrp, args->bw_quota_us)) {
+		fail("cgroup %llu has a cpu.max", cgroup_id(cgrp));
+		return -95; /* EOPNOTSUPP */
+	}
+	return group_init(cgrp, args->weight, args->sched_idle);
+}
+
+void BPF_STRUCT_OPS_SLEEPABLE(vagus_cgroup_exit, struct cgroup *cgrp)
+{
+	group_exit(cgrp);
+}
+
+void BPF_STRUCT_OPS(vagus_cgroup_move, struct task_struct *p, struct cgroup *from,
+		    struct cgroup *to)
+{
+	struct task_ctx *t = task_ctx(p);
+
+	if (!t)
+		return;
+	/* Moved tasks are taken off the queue first, so none is counted here. */
+	if (t->counted)
+		group_add(t->group, -(__s32)t->counted, -1);
+	t->group = find_group(to);
+	t->generation = 0;
+	if (t->counted)
+		group_add(t->group, t->counted, 1);
+}
+
+void BPF_STRUCT_OPS(vagus_cgroup_set_weight, struct cgroup *cgrp, u32 weight)
+{
+	group_weight(cgrp, weight);
+}
+
+void BPF_STRUCT_OPS(vagus_cgroup_set_bandwidth, struct cgroup *cgrp, u64 period_us,
+		    u64 quota_us, u64 burst_us)
+{
+	if (is_limited(cgrp, quota_us))
+		fail("cgroup %llu was given a cpu.max", cgroup_id(cgrp));
+}
+
+void BPF_STRUCT_OPS(vagus_cgroup_set_idle, struct cgroup *cgrp, bool idle)
+{
+	struct group *group = group_at(find_group(cgrp));
+
+	if (group && group->id == cgroup_id(cgrp))
+		group->idle = idle;
+	__sync_fetch_and_add(&own_generation, 1);
+}
+
+/*
+ * A real-time task takes the CPU: who ran there, or was sent there, is queued again.
+ * Else it would go on first when the CPU is ours again, before somebody protected
+ * that the real-time task woke, for what is left of its slice.
+ */
+void BPF_STRUCT_OPS(vagus_cpu_release, s32 cpu, struct scx_cpu_release_args *args)
+{
+	scx_bpf_reenqueue_local();
+}
+
+void BPF_STRUCT_OPS(vagus_cpu_online, s32 cpu)
+{
+	struct cpu_ctx *c = cpu_ctx(cpu);
+
+	if (c)
+		c->leaving = 0;
+}
+
+/* Called before the CPU stops to take part, and long before it is dead. */
+void BPF_STRUCT_OPS(vagus_cpu_offline, s32 cpu)
+{
+	struct cpu_ctx *c = cpu_ctx(cpu);
+
+	if (c)
+		c->leaving = 1;
+}
+
+s32 BPF_STRUCT_OPS_SLEEPABLE(vagus_init)
+{
+	__u32 i;
+
+	nr_cpus = scx_bpf_nr_cpu_ids();
+	if (nr_cpus > CPUS_MAX) {
+		fail("%d CPUs are more than %d", nr_cpus, CPUS_MAX);
+		return -7; /* E2BIG */
+	}
+	/* Group 0 is the root. */
+	bpf_for(i, 1, GROUPS_MAX)
+		bpf_map_push_elem(&groups_free, &i, 0);
+	bpf_for(i, 0, VAGUS_SCHED_CLASSES) {
+		s32 ret = scx_bpf_create_dsq(QUEUE(i), -1);
+
+		if (ret)
+			return ret;
+	}
+	return scx_bpf_create_dsq(OLD_QUEUE, -1);
+}
+
+void BPF_STRUCT_OPS(vagus_exit, struct scx_exit_info *info)
+{
+	__u32 key = 0;
+	struct vagus_sched_exit *told = bpf_map_lookup_elem(&sched_exit, &key);
+
+	if (!told)
+		return;
+	bpf_probe_read_kernel_str(told->reason, sizeof(told->reason), info->reason);
+	bpf_probe_read_kernel_str(told->message, sizeof(told->message), info->msg);
+	told->code = info->exit_code;
+	/* Last: who sees it finds the rest. */
+	told->kind = info->kind;
+}
+
+SEC(".struct_ops.link")
+struct sched_ext_ops vagus_ops = {
+	.select_cpu = (void *)vagus_select_cpu,
+	.enqueue = (void *)vagus_enqueue,
+	.dispatch = (void *)vagus_dispatch,
+	.runnable = (void *)vagus_runnable,
+	.running = (void *)vagus_running,
+	.stopping = (void *)vagus_stopping,
+	.quiescent = (void *)vagus_quiescent,
+	.update_idle = (void *)vagus_update_idle,
+	.init_task = (void *)vagus_init_task,
+	.exit_task = (void *)vagus_exit_task,
+	.enable = (void *)vagus_enable,
+	.cgroup_init = (void *)vagus_cgroup_init,
+	.cgroup_exit = (void *)vagus_cgroup_exit,
+	.cgroup_move = (void *)vagus_cgroup_move,
+	.cgroup_set_weight = (void *)vagus_cgroup_set_weight,
+	.cgroup_set_bandwidth = (void *)vagus_cgroup_set_bandwidth,
+	.cgroup_set_idle = (void *)vagus_cgroup_set_idle,
+	.cpu_release = (void *)vagus_cpu_release,
+	.cpu_online = (void *)vagus_cpu_online,
+	.cpu_offline = (void *)vagus_cpu_offline,
+	.init = (void *)vagus_init,
+	.exit = (void *)vagus_exit,
+	.flags = SCX_OPS_KEEP_BUILTIN_IDLE | SCX_OPS_ENQ_EXITING |
+		 SCX_OPS_ENQ_MIGRATION_DISABLED,
+	.timeout_ms = 2000,
+	.name = "vagus",
+};

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Who is what: stances of threads and cgroups, which lapse at their deadline. */
+#ifndef VAGUS_SCHED_CLASS_BPF_H
+#define VAGUS_SCHED_CLASS_BPF_H
+
+#include "sched_group.bpf.h"
+
+#define STANCE_DEPTH_MAX 32
+
+/* By cgroup id; user space puts and removes them, and then counts up. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, VAGUS_SLOTS_MAX);
+	__type(key, __u64);
+	__type(value, struct vagus_sched_stance);
+} sched_cgroups SEC(".maps");
+
+/* By thread id in the initial namespace, for cgroups that several share. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, VAGUS_SLOTS_MAX);
+	__type(key, __u32);
+	__type(value, struct vagus_sched_stance);
+} sched_threads SEC(".maps");
+
+struct word {
+	__u64 generation; /* counted up by user space after each change of the two */
+	__u64 deadline_ns; /* CLOCK_MONOTONIC; unless renewed by then we go; 0: never */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct word);
+} sched_generation SEC(".maps");
+
+/* Counted up here when cpu.idle changes. */
+__u32 own_generation;
+
+static __always_inline __u32 generation(void)
+{
+	__u32 key = 0;
+	struct word *theirs = bpf_map_lookup_elem(&sched_generation, &key);
+
+	return (theirs ? theirs->generation : 0) + own_generation + 1;
+}
+
+/* Go when user space has been silent for too long: it hangs, and steers nobody. */
+static __always_inline void look_for_owner(void)
+{
+	__u32 key = 0;
+	struct word *theirs = bpf_map_lookup_elem(&sched_generation, &key);
+
+	if (theirs && theirs->deadline_ns && bpf_ktime_get_ns() > theirs->deadline_ns)
+		leave("the agent was silent for too long");
+}
+
+/* Return the stance of the nearest ancestor that has one. */
+static __always_inline struct vagus_sched_stance *nearest(struct task_struct *p)
+{
+	struct cgroup *cgroup = BPF_CORE_READ(p, cgroups, dfl_cgrp);
+	int level = BPF_CORE_READ(cgroup, level);
+
+	for (int i = 0; i < STANCE_DEPTH_MAX && level >= 0; i++, level--) {
+		struct vagus_sched_stance *stance;
+		struct cgroup *ancestor;
+		__u64 id;
+
+		if (bpf_core_read(&ancestor, sizeof(ancestor), &cgroup->ancestors[level]))
+			return NULL;
+		id = BPF_CORE_READ(ancestor, kn, id);
+		stance = bpf_map_lookup_elem(&sched_cgroups, &id);
+		if (stance)
+			return stance;
+	}
+	return NULL;
+}
+
+static __always_inline void set_class(struct task_ctx *t, __u8 class, __u8 strength)
+{
+	t->class = class;
+	t->strength = strength;
+	t->is_kernel = 0;
+}
+
+/*
+ * What a task is without a stance.  The kernel's own threads go with the most
+ * protected: whoever waits for I/O waits for them, and so does the watchdog.
+ */
+static __always_inline void set_default(struct task_struct *p, struct task_ctx *t)
+{
+	if (partial || p->policy == SCHED_IDLE || group_idle(t->group))
+		set_class(t, VAGUS_SCHED_YIELD, 3);
+	else
+		set_class(t, VAGUS_SCHED_NORMAL, 0);
+	if (t->class == VAGUS_SCHED_NORMAL && p->flags & PF_KTHREAD &&
+	    p->scx.weight >= WEIGHT_NORMAL) {
+		set_class(t, VAGUS_SCHED_PROTECT, 3);
+		t->is_kernel = 1;
+	}
+}
+
+static __noinline int find_stance(struct task_struct *p, struct task_ctx *t)
+{
+	struct vagus_sched_stance *stance;
+	__u32 tid;
+
+	if (!p || !t)
+		return 0;
+	tid = p->pid;
+	stance = bpf_map_lookup_elem(&sched_threads, &tid);
+	if (!stance)
+		stance = nearest(p);
+	t->deadline_ns = 0;
+	set_default(p, t);
+	if (!stance || stance->deadline_ns <= bpf_ktime_get_ns() || partial)
+		return 0;
+	t->deadline_ns = stance->deadline_ns;
+	if (stance->sched_class == VAGUS_SCHED_NORMAL)
+		return 0;
+	set_class(t, stance->sched_class == VAGUS_SCHED_YIELD ? VAGUS_SCHED_YIELD :
+								VAGUS_SCHED_PROTECT,
+		  min(max(stance->strength, 1), 3));
+	return 0;
+}
+
+/* Its weight for somebody of its class and strength, per cent of the given one. */
+static __always_inline __u32 weight_pct(const struct task_ctx *t)
+{
+	if (t->class == VAGUS_SCHED_NORMAL)
+		return 100;
+	if (t->class == VAGUS_SCHED_YIELD)
+		return t->strength == 1 ? 50 : t->strength == 2 ? 20 : 1;
+	return t->strength == 1 ? 100 : t->strength == 2 ? 300 : 1000;
+}
+
+/* Bring the class of a task up to date: the next decision knows a new stance. */
+static __always_inline void classify(struct task_struct *p, struct task_ctx *t)
+{
+	__u64 css = (__u64)p->cgroups;
+	__u32 now = generation();
+	__u32 before;
+
+	if (t->generation == now && t->css == css &&
+	    (!t->deadline_ns || bpf_ktime_get_ns() < t->deadline_ns))
+		return;
+	t->generation = now;
+	t->css = css;
+	before = weight_pct(t);
+	find_stance(p, t);
+	/* Old debts are weighed by what it is now. */
+	t->per = t->per * before / weight_pct(t);
+}
+
+static __always_inline __u8 clock_of(const struct task_ctx *t)
+{
+	return t->class == VAGUS_SCHED_PROTECT;
+}
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The share of a cgroup: its weight among what is active beside it, times the
+ * same of its parent, up to the root, whose share is the machine.  Beside a
+ * group stand its active siblings and the runnable tasks of its parent.
+ */
+#ifndef VAGUS_SCHED_GROUP_BPF_H
+#define VAGUS_SCHED_GROUP_BPF_H
+
+#include "sched_state.bpf.h"
+
+/* A scale is computed anew when it is older; between, activity is as it was. */
+#define SCALE_TTL_NS 2000000
+
+static __always_inline __u64 cgroup_id(struct cgroup *cgroup)
+{
+	return cgroup->kn->id;
+}
+
+static __always_inline __u32 find_group(struct cgroup *cgroup)
+{
+	__u64 id = cgroup_id(cgroup);
+	__u32 *index = bpf_map_lookup_elem(&group_ids, &id);
+
+	return index ? *index : 0;
+}
+
+/*
+ * Add @weight and @active members to a group.  What that does to the group's own
+ * part in its parent goes up as a difference, so that orders do not matter.
+ */
+static __noinline int group_add(__u32 index, __s32 weight, __s32 active)
+{
+	for (int i = 0; i < DEPTH_MAX; i++) {
+		struct group *group = group_at(index);
+		__u32 counted;
+
+		if (!group)
+			return 0;
+		bpf_spin_lock(&group->lock);
+		group->sum += weight;
+		group->active += active;
+		counted = group->counted;
+		group->counted = group->active ? group->weight : 0;
+		weight = group->counted - counted;
+		active = !!group->counted - !!counted;
+		bpf_spin_unlock(&group->lock);
+		if (!weight || group->parent == index)
+			return 0;
+		index = group->parent;
+	}
+	return 0;
+}
+
+static __noinline __u64 compute_scale(struct group *group, __u32 index)
+{
+	__u64 scale = SCALE_ONE;
+
+	for (int i = 0; i < DEPTH_MAX; i++) {
+		struct group *parent = group_at(group->parent);
+
+		if (!parent || group->parent == index)
+			break;
+		scale = scale * max(parent->sum, group->weight) / max(group->weight, 1);
+		scale = min(scale, SCALE_MAX);
+		index = group->parent;
+		group = parent;
+	}
+	return scale;
+}
+
+/* Return how much faster than the machine's clock the group's own goes. */
+static __always_inline __u64 group_scale(struct group *group, __u32 index, __u64 now)
+{
+	if (now - group->scale_at > SCALE_TTL_NS) {
+		group->scale = compute_scale(group, index);
+		group->scale_at = now;
+	}
+	return group->scale;
+}
+
+static __always_inline __s32 group_init(struct cgroup *cgroup, __u32 weight, bool idle)
+{
+	__u64 id = cgroup_id(cgroup);
+	__u32 index = 0, parent = 0;
+	struct group *group;
+
+	if (cgroup->level) {
+		__u64 parent_id = BPF_CORE_READ(cgroup, self.parent, cgroup, kn, id);
+		__u32 *found = bpf_map_lookup_elem(&group_ids, &parent_id);
+
+		parent = found ? *found : 0;
+		/* Out of room: it is counted as a part of its parent. */
+		if (bpf_map_pop_elem(&groups_free, &index))
+			return bpf_map_update_elem(&group_ids, &id, &parent, BPF_ANY);
+	}
+	group = group_at(index);
+	if (!group)
+		return -22; /* EINVAL */
+	group->id = id;
+	group->parent = parent;
+	group->weight = weight;
+	group->idle = idle;
+	group->sum = group->active = group->counted = 0;
+	group->scale_at = 0;
+	for (int i = 0; i < CLOCKS; i++)
+		group->vtime[i] = clocks[i];
+	return bpf_map_update_elem(&group_ids, &id, &index, BPF_ANY);
+}
+
+static __always_inline void group_exit(struct cgroup *cgroup)
+{
+	__u64 id = cgroup_id(cgroup);
+	__u32 index = find_group(cgroup);
+	struct group *group = group_at(index);
+
+	bpf_map_delete_elem(&group_ids, &id);
+	if (index && group && group->id == id)
+		bpf_map_push_elem(&groups_free, &index, 0);
+}
+
+static __always_inline void group_weight(struct cgroup *cgroup, __u32 weight)
+{
+	__u32 index = find_group(cgroup);
+	struct group *group = group_at(index);
+
+	if (!group || group->id != cgroup_id(cgroup))
+		return;
+	group->weight = weight;
+	group_add(index, 0, 0);
+}
+
+/* Say whether the group or one above it has cpu.idle set. */
+static __always_inline bool group_idle(__u32 index)
+{
+	for (int i = 0; i < DEPTH_MAX; i++) {
+		struct group *group = group_at(index);
+
+		if (!group || group->idle)
+			return group;
+		if (group->parent == index)
+			return false;
+		index = group->parent;
+	}
+	return false;
+}
+
+#endif

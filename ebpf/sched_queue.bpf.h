@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The queues: who waits in them, whose turn it is, whose CPU is taken. */
+#ifndef VAGUS_SCHED_QUEUE_BPF_H
+#define VAGUS_SCHED_QUEUE_BPF_H
+
+#include "sched_time.bpf.h"
+
+/* CPUs looked at for one of a lower class. */
+#define VICTIMS_MAX 64
+#define NO_CLASS VAGUS_SCHED_CLASSES
+/* The queue of those who waited too long; first come, first served. */
+#define OLD_QUEUE 100
+/* Queues are searched this often, ns. */
+#define SEARCH_NS 200000000
+/* kernel/sched/ext.c: time_before64() order of a dispatch queue by vtime */
+#define QUEUE(class) ((__u64)(class) + 1)
+
+/* Put a task into a queue; what is noted after it is never overlooked. */
+static __always_inline void queue(struct task_struct *p, struct task_ctx *t, __u64 slice,
+				  __u64 enq_flags)
+{
+	__u32 class = t->class & CLASS_MASK;
+
+	scx_bpf_dsq_insert_vtime(p, QUEUE(class), slice, t->vtime, enq_flags);
+	__sync_lock_test_and_set(&waiting[class], 1);
+}
+
+/* Note what runs on a CPU: a class plus 1, or 0. */
+static __always_inline void occupy(struct cpu_ctx *c, __u8 running)
+{
+	if (c->running == VAGUS_SCHED_YIELD + 1)
+		__sync_fetch_and_sub(&yields_running, 1);
+	if (running == VAGUS_SCHED_YIELD + 1)
+		__sync_fetch_and_add(&yields_running, 1);
+	c->running = running;
+	c->kicked = 0;
+}
+
+/*
+ * Interrupt a CPU, but not from one that is about to go: the interrupt is sent by
+ * a work of the sending CPU, and what a dead CPU has not done is not done when it
+ * comes back either.  Then the CPU can interrupt nobody, and the kernel waits for
+ * ever when the scheduler ends (seen on 7.3, in irq_work_sync).
+ */
+static __always_inline void poke(__u32 cpu, __u64 flags)
+{
+	struct cpu_ctx *here = cpu_ctx(bpf_get_smp_processor_id());
+
+	if (here && !here->leaving)
+		scx_bpf_kick_cpu(cpu, flags);
+}
+
+/* Take a CPU from a task of a class below @class, unless it is spared. */
+static __always_inline bool kick(__u32 cpu, __u8 class, __u8 below)
+{
+	struct cpu_ctx *c = cpu_ctx(cpu);
+
+	if (!c || !c->running || c->running - 1 >= below || c->kicked)
+		return false;
+	if (c->floor && scx_bpf_now() - c->since < short_slice_ns)
+		return false;
+	c->kicked = 1;
+	poke(cpu, SCX_KICK_PREEMPT);
+	return true;
+}
+
+/* Find a CPU for a task that has to wait otherwise: a yielding one's at best. */
+static __always_inline void preempt(struct task_struct *p, __u8 class)
+{
+	struct vagus_sched_stat *stat = stat_of(class);
+	__u32 home = scx_bpf_task_cpu(p);
+	__u32 found = 0;
+
+	if (!class || (class == VAGUS_SCHED_NORMAL && !yields_running))
+		return;
+	for (__u32 below = 1; below <= class && below < VAGUS_SCHED_CLASSES; below++) {
+		__u32 i;
+
+		if (found || (below == VAGUS_SCHED_NORMAL && !yields_running))
+			continue;
+		found = kick(home, class, below);
+		if (is_bound(p))
+			continue;
+		bpf_for(i, 1, min(nr_cpus, VICTIMS_MAX)) {
+			__u32 cpu = home + i < nr_cpus ? home + i : home + i - nr_cpus;
+
+			if (found)
+				break;
+			if (bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
+				found = kick(cpu, class, below);
+		}
+	}
+	if (found && stat)
+		stat->kicks++;
+}
+
+/* Send a task to a CPU that is idle; rate of the wake-ups that find one. */
+static __always_inline void send(struct task_struct *p, struct task_ctx *t, s32 cpu,
+				 __u64 queue)
+{
+	struct vagus_sched_stat *stat = stat_of(t->class);
+
+	place(p, t, cpu, true);
+	if (stat)
+		stat->direct++;
+	scx_bpf_dsq_insert(p, queue, slice_ns, 0);
+}
+
+/*
+ * Return the virtual time of the first in a queue.  Between the two looks it is
+ * noted that the queue is empty: who comes after the second one notes it back.
+ */
+static __always_inline bool first_in(__u32 class, __u64 *vtime)
+{
+	struct task_struct *p;
+
+	if (!waiting[class])
+		return false;
+	p = scx_bpf_dsq_peek(QUEUE(class));
+	if (!p) {
+		__sync_lock_test_and_set(&waiting[class], 0);
+		p = scx_bpf_dsq_peek(QUEUE(class));
+		if (!p)
+			return false;
+		waiting[class] = 1;
+	}
+	*vtime = p->scx.dsq_vtime;
+	return true;
+}
+
+/*
+ * Look through a queue: who waited too long goes into the queue of the old, who
+ * is of another class by now into the queue of that.  Not static: so the verifier
+ * looks at it once, by itself.
+ */
+__noinline int search(__u32 class, __u64 now)
+{
+	struct task_struct *p;
+
+	class &= CLASS_MASK;
+	bpf_for_each(scx_dsq, p, QUEUE(class), 0) {
+		struct task_ctx *t = bpf_task_storage_get(&tasks, p, 0, 0);
+
+		if (!t || !t->waits_since)
+			continue;
+		classify(p, t);
+		if (now - t->waits_since >= old_ns) {
+			scx_bpf_dsq_move(&___it, p, OLD_QUEUE, 0);
+			__sync_lock_test_and_set(&old_waiting, 1);
+		} else if (t->class != class) {
+			place(p, t, scx_bpf_task_cpu(p), true);
+			scx_bpf_dsq_move_set_vtime(&___it, t->vtime);
+			scx_bpf_dsq_move_vtime(&___it, p, QUEUE(t->class & CLASS_MASK), 0);
+			__sync_lock_test_and_set(&waiting[t->class & CLASS_MASK], 1);
+		} else {
+			waiting[class] = 1;
+		}
+	}
+	return 0;
+}
+
+/* Look through all queues now and then, and at once when stances have changed. */
+static __always_inline void search_all(__u64 now)
+{
+	__u64 before = searched_at;
+	__u32 stances = generation();
+
+	if (now - before <= SEARCH_NS && stances == searched_generation)
+		return;
+	if (__sync_val_compare_and_swap(&searched_at, before, now) != before)
+		return;
+	searched_generation = stances;
+	look_for_owner();
+	search(VAGUS_SCHED_YIELD, now);
+	search(VAGUS_SCHED_NORMAL, now);
+	search(VAGUS_SCHED_PROTECT, now);
+}
+
+/* Serve who has waited too long, by whatever chance of weights and classes. */
+static __always_inline bool serve_old(void)
+{
+	if (!old_waiting)
+		return false;
+	if (scx_bpf_dsq_move_to_local(OLD_QUEUE))
+		return true;
+	/* Empty, or all of them are bound elsewhere. */
+	__sync_lock_test_and_set(&old_waiting, 0);
+	if (scx_bpf_dsq_nr_queued(OLD_QUEUE) > 0)
+		old_waiting = 1;
+	return false;
+}
+
+/* Serve the class that is owed its minimum share. */
+static __always_inline bool serve_floor(struct cpu_ctx *c, __u32 class)
+{
+	struct vagus_sched_stat *stat = stat_of(class);
+
+	if (!waiting[class] || owed_ns[class] < (__s64)short_slice_ns)
+		return false;
+	c->floor_next = 1;
+	if (!scx_bpf_dsq_move_to_local(QUEUE(class))) {
+		c->floor_next = 0;
+		return false;
+	}
+	if (stat)
+		stat->floors++;
+	return true;
+}
+
+/* Return whose turn it is by class and virtual time, of those who wait. */
+static __always_inline __u32 whose_turn(__u64 *vtime)
+{
+	__u64 protects, yields;
+	/* All are looked at: minimum shares depend on who waits. */
+	bool any_protect = first_in(VAGUS_SCHED_PROTECT, &protects);
+	bool any_yield = first_in(VAGUS_SCHED_YIELD, &yields);
+	bool any_normal = first_in(VAGUS_SCHED_NORMAL, vtime);
+
+	if (any_protect) {
+		*vtime = protects;
+		return VAGUS_SCHED_PROTECT;
+	}
+	if (any_yield && (!any_normal || is_before(yields, *vtime))) {
+		*vtime = yields;
+		return VAGUS_SCHED_YIELD;
+	}
+	return any_normal ? VAGUS_SCHED_NORMAL : NO_CLASS;
+}
+
+/* Say whether the task that just ran goes on before the first of @class. */
+static __always_inline bool goes_on(struct task_struct *prev, struct task_ctx *t,
+				    __u32 class, __u64 vtime)
+{
+	if (class == NO_CLASS)
+		return true;
+	if ((t->class == VAGUS_SCHED_PROTECT) != (class == VAGUS_SCHED_PROTECT))
+		return t->class == VAGUS_SCHED_PROTECT;
+	return is_before(t->vtime, vtime);
+}
+
+static __always_inline bool move(__u32 class)
+{
+	return class != NO_CLASS && waiting[class & CLASS_MASK] &&
+	       scx_bpf_dsq_move_to_local(QUEUE(class));
+}
+
+#endif

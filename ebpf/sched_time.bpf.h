@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What a task's time on a CPU costs: virtual time, and minimum shares owed. */
+#ifndef VAGUS_SCHED_TIME_BPF_H
+#define VAGUS_SCHED_TIME_BPF_H
+
+#include "sched_class.bpf.h"
+
+/* A class is owed at most, and has had in advance at most, its part of this. */
+#define OWED_WINDOW_NS 1000000000LL
+
+static __always_inline __u32 normal_share_pm(__u8 strength)
+{
+	return strength == 1 ? normal_share_1_pm :
+	       strength == 2 ? normal_share_2_pm : normal_share_3_pm;
+}
+
+/* Owe a class @share_pm of @used, which @ran by itself. */
+static __always_inline void owe(__u32 class, __u64 used, __u32 share_pm, bool ran)
+{
+	__s64 limit = OWED_WINDOW_NS / 1000 * share_pm * nr_cpus;
+	__s64 owed = owed_ns[class] + (__s64)(used * share_pm / 1000);
+
+	if (ran)
+		owed -= used;
+	owed_ns[class] = owed > limit ? limit : owed < -limit ? -limit : owed;
+}
+
+static __always_inline void settle_floors(const struct task_ctx *t, __u64 used)
+{
+	bool yields = t->class == VAGUS_SCHED_YIELD;
+	bool is_normal = t->class == VAGUS_SCHED_NORMAL;
+
+	if (yields || waiting[VAGUS_SCHED_YIELD])
+		owe(VAGUS_SCHED_YIELD, used, yield_share_pm, yields);
+	if (is_normal)
+		owe(VAGUS_SCHED_NORMAL, used, normal_share_1_pm, true);
+	else if (t->class == VAGUS_SCHED_PROTECT && waiting[VAGUS_SCHED_NORMAL])
+		owe(VAGUS_SCHED_NORMAL, used, normal_share_pm(t->is_kernel ? 1 : t->strength), false);
+}
+
+/* Move the clocks to where a task begins to run; they never go back. */
+static __always_inline void advance_clock(struct cpu_ctx *c, __u8 clock, __u64 vtime)
+{
+	clock &= CLOCKS - 1;
+	if (is_before(c->clocks[clock], vtime))
+		c->clocks[clock] = vtime;
+	if (is_before(clocks[clock], vtime))
+		clocks[clock] = vtime;
+}
+
+/*
+ * Return what time it is for a task: the machine's, or its CPU's where it may run
+ * on no other, since a crowded CPU is behind.
+ */
+static __always_inline __u64 time_for(const struct task_ctx *t, __u32 cpu, __u8 clock)
+{
+	struct cpu_ctx *c;
+
+	clock &= CLOCKS - 1;
+	c = t->bound ? cpu_ctx(cpu) : NULL;
+	return c ? c->clocks[clock] : clocks[clock];
+}
+
+/* A group is never behind its task's clock, nor more than two slices ahead. */
+static __always_inline void charge_group(struct group *group, const struct task_ctx *t,
+					 __u64 used, __u64 scale)
+{
+	__u8 clock = t->clock & (CLOCKS - 1);
+	__u64 now = time_for(t, bpf_get_smp_processor_id(), clock);
+	__u64 lead = slice_ns * 2 * scale >> SCALE_SHIFT;
+	__u64 vtime = group->vtime[clock];
+
+	if (is_before(vtime, now))
+		vtime = now;
+	vtime += used * scale >> SCALE_SHIFT;
+	group->vtime[clock] = is_before(now + lead, vtime) ? now + lead : vtime;
+	group->lead = lead;
+}
+
+/* Charge a task, and its group, for what it ran since it was last charged. */
+static __noinline int charge(struct task_ctx *t, __u64 now)
+{
+	struct vagus_sched_stat *stat;
+	struct group *group;
+	__u64 used, scale, sum;
+
+	if (!t)
+		return 0;
+	used = now - t->ran_at;
+	if ((__s64)used <= 0)
+		return 0;
+	t->ran_at = now;
+	group = group_at(t->group);
+	stat = stat_of(t->class);
+	if (!group || !stat)
+		return 0;
+	stat->ran_ns += used;
+	/* Of a class that is not the others', so that none has all of it. */
+	scale = group_scale(group, t->group, now) * 100 / max(weight_pct(t), 1);
+	sum = max((group->sum + t->sum_before) / 2, t->counted);
+	t->sum_before = group->sum;
+	t->per = min(scale * sum / max(t->counted, 1), SCALE_MAX);
+	t->vtime += used * t->per >> SCALE_SHIFT;
+	if (group->parent != t->group)
+		charge_group(group, t, used, scale);
+	settle_floors(t, used);
+	return 0;
+}
+
+/* Place a task on its clock: one that wakes up not too far behind, none ahead. */
+static __always_inline void place(struct task_struct *p, struct task_ctx *t, __u32 cpu,
+				  bool wakes)
+{
+	__u8 clock = clock_of(t);
+	__u32 debt = t->is_kernel ? 1 : DEBT_SLICES;
+	struct group *group = group_at(t->group);
+	__u64 now, first, last;
+
+	t->bound = is_bound(p);
+	now = time_for(t, cpu, clock);
+	if (t->clock != clock || !t->ran_at) {
+		t->vtime = now;
+		t->clock = clock;
+	}
+	last = now + (debt * slice_ns * t->per >> SCALE_SHIFT);
+	if (is_before(last, t->vtime))
+		t->vtime = last;
+	if (!wakes)
+		return;
+	first = now;
+	if (group && group->parent != t->group && is_before(first, group->vtime[clock]))
+		first = min(group->vtime[clock], now + group->lead);
+	if (is_before(t->vtime, first - slice_ns))
+		t->vtime = first - slice_ns;
+}
+
+#endif
