@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: MIT
+"""`vagus backtest`: what another policy or decider would have done.
+
+The recorded windows go through the deciding and verifying code under the other
+policy.  What was written then has shaped what was seen, so this tells how the
+other would have begun in each situation, not what would have come of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from vagus.cli import common, units, words
+from vagus.cli.board import in_force
+from vagus.cli.paint import Cell, Paint, table, width_for
+from vagus.course import Course
+from vagus.errors import PolicyError, RecordError
+from vagus.flow import Record, Stance
+from vagus.policy.load import load
+from vagus.policy.model import Policy
+from vagus.record.read import Reader
+
+DECIDERS = ("rules", "static", "none", "bandit", "random")
+
+
+class Change(msgspec.Struct, frozen=True):
+    """From when on which stances would have been others."""
+
+    time: str  # ISO 8601, local
+    wall_ns: int  # from when on
+    tick: int  # of the window
+    was: list[Stance]  # stances that stood
+    would: list[Stance]  # stances that would have
+    refused: list[str]  # what would have been refused, in sentences
+
+
+class Report(msgspec.Struct, frozen=True):
+    """A back-test, as --json prints it."""
+
+    windows: int  # how many were tried
+    decider: str  # who decided in the trial
+    agree_pct: float  # windows in which both had the same stances
+    was_s: dict[str, float]  # seconds that each stance stood
+    would_s: dict[str, float]
+    changes: list[Change]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="the other policy")
+    parser.add_argument(
+        "--decider",
+        choices=DECIDERS,
+        help="the other decider (default: the policy's; rules where that is llm)",
+    )
+    parser.add_argument(
+        "-n", type=int, default=20, metavar="N", help="at most N differences (20)"
+    )
+    common.time_options(parser)
+    common.record_option(parser)
+    common.json_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the differences."""
+    now = common.now_ns()
+    since, until = common.time_range(args, now)
+    with Reader(args.record) as reader:
+        policy = _policy(args.policy, reader)
+        wanted = args.decider or (
+            policy.decider if policy.decider != "llm" else "rules"
+        )
+        policy = policy.model_copy(update={"decider": wanted})
+        found = backtest(reader.between(since, until), policy)
+    if not found.windows:
+        raise RecordError("nothing is recorded in that time; see `vagus record ls`")
+    if args.json:
+        common.print_json(found)
+    else:
+        print(page(found, now, common.paint(), width_for(sys.stdout), args.n), end="")
+    return 0
+
+
+def _policy(path: Path | None, reader: Reader) -> Policy:
+    """Return the policy to try: a file's, or the recorded one."""
+    if path is not None:
+        return load(path)
+    from vagus.policy.load import loads
+
+    latest = reader.latest()
+    text = reader.policy(latest.policy) if latest else ""
+    if not text:
+        raise PolicyError("the record keeps no policy's text; name one with --policy")
+    return loads(text, "the recorded policy")
+
+
+def backtest(records: Iterable[Record], policy: Policy) -> Report:
+    """Send recorded windows through another policy's decider and verification."""
+    from vagus.wire import plain_decider
+
+    decider, course = plain_decider(policy), Course(policy)
+    was: list[Stance] = []
+    windows = same = 0
+    was_s: dict[str, float] = {}
+    would_s: dict[str, float] = {}
+    changes: list[Change] = []
+    pair: tuple[list[Stance], list[Stance]] = ([], [])
+    for record in records:
+        window = record.window
+        if record.verdict is not None:
+            was = record.verdict.allowed
+        was = in_force(was, record.effects)
+        course.consider(decider, window, window.end_ns)
+        would = in_force(course.verdict.allowed if course.verdict else [], [])
+        windows += 1
+        same += was == would
+        seconds = (window.end_ns - window.start_ns) / 1e9
+        _count(was_s, was, seconds)
+        _count(would_s, would, seconds)
+        if was != would and (was, would) != pair:
+            changes.append(_change(record, was, would, course))
+        pair = (was, would)
+    agree = 100.0 * same / windows if windows else 0.0
+    return Report(windows, policy.decider, agree, was_s, would_s, changes)
+
+
+def _change(
+    record: Record, was: list[Stance], would: list[Stance], course: Course
+) -> Change:
+    refused = course.verdict.refused if course.verdict else []
+    return Change(
+        time=units.iso(record.wall_ns),
+        wall_ns=record.wall_ns,
+        tick=record.window.tick,
+        was=was,
+        would=would,
+        refused=[one.sentence for one in refused],
+    )
+
+
+def _count(total: dict[str, float], stances: Iterable[Stance], seconds: float) -> None:
+    for stance in stances:
+        name = words.stance(stance)
+        total[name] = total.get(name, 0.0) + seconds
+
+
+def page(found: Report, now_ns: int, paint: Paint, columns: int, most: int) -> str:
+    """Return a back-test as text."""
+    names = sorted({*found.was_s, *found.would_s})
+    rows: list[list[str | Cell]] = [
+        [name, _span(found.was_s.get(name)), _span(found.would_s.get(name))]
+        for name in names
+    ]
+    text = (
+        f"{found.windows} windows, decided by {found.decider}:"
+        f" {units.percent(found.agree_pct)} with the same stances\n\n"
+    )
+    text += table(["STANCE", ">STOOD", ">WOULD HAVE"], rows, paint, columns)
+    if found.changes:
+        lines = [line for one in found.changes[:most] for line in _diff(one, now_ns)]
+        text += "\n" + table(["FROM", "OTHERWISE"], lines, paint, columns)
+        if len(found.changes) > most:
+            text += f"and {len(found.changes) - most} more; -n shows more\n"
+    return text
+
+
+def _diff(one: Change, now_ns: int) -> list[list[str | Cell]]:
+    """Return what one moment would have had more, and less, a line each."""
+    more = [
+        Cell(f"+ {words.stance(s)}", "green") for s in one.would if s not in one.was
+    ]
+    less = [Cell(f"- {words.stance(s)}", "red") for s in one.was if s not in one.would]
+    what: list[Cell] = [*more, *less, *(Cell(f"  ({no})", "dim") for no in one.refused)]
+    if not one.was or not one.would:
+        side = "stood" if not one.was else "would stand"
+        what.append(Cell(f"  nothing {side}", "dim"))
+    at = units.clock(one.wall_ns, now_ns)
+    return [[at if not n else "", cell] for n, cell in enumerate(what)]
+
+
+def _span(seconds: float | None) -> str:
+    return units.span(seconds) if seconds else units.DASH

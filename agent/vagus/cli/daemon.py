@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""What `vagus run` adds to the loop: the record and the socket."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from vagus.cli.server import Order, Server
+from vagus.errors import VagusError
+from vagus.flow import Record, Stance
+from vagus.loop import Loop
+from vagus.orders import orders
+from vagus.policy.model import Keep
+from vagus.record import redact
+from vagus.record.read import Reader
+from vagus.record.store import Recorder
+from vagus.record.trim import Limits
+
+log = logging.getLogger("vagus")
+
+
+class Daemon:
+    """Owns recorder and server; both are served in the loop's own thread."""
+
+    def __init__(
+        self,
+        record: Path | None,
+        socket: Path | None,
+        policy: Path,
+        version: str = "",
+        keep: Keep | None = None,
+    ) -> None:
+        """Open both; None leaves one out.  `keep`: the policy's word on the record."""
+        self._policy = policy
+        self._kept: set[str] = set()  # hashes of policies whose text is on record
+        self._orders: dict[str, Order] = {}
+        self.recorder = _recorder(record, version, keep) if record else None
+        try:
+            self.server = Server(socket, self._orders) if socket else None
+        except BaseException:
+            self._close_record()
+            raise
+
+    def close(self) -> None:
+        """Hang up, and write what is left of the record."""
+        if self.server is not None:
+            self.server.close()
+        self._close_record()
+
+    def _close_record(self) -> None:
+        if self.recorder is not None:
+            self.recorder.close()
+
+    def rule(self, loop: Loop) -> None:
+        """Take orders for this loop from now on."""
+        self._orders |= orders(loop, self.allowed)
+
+    def put(self, record: Record) -> None:
+        """Put a window on record; never waits."""
+        if self.recorder is not None:
+            self._keep_policy(record)
+            self.recorder.put(self._counted(record))
+
+    def publish(self, record: Record) -> None:
+        """Show a window to clients; never waits."""
+        if self.server is not None:
+            self.server.publish(self._counted(record))
+
+    def _counted(self, record: Record) -> Record:
+        """Return a record with what the recorder counts, and its trouble."""
+        if self.recorder is None:
+            return record
+        state = self.recorder.state()
+        counters = {"record.written": state.written, "record.lost": state.lost}
+        record = replace(record, counters=record.counters | counters)
+        if not state.trouble:
+            return record
+        told = f"kept in memory, {state.waiting} windows: {state.trouble}"
+        quality = record.window.quality
+        quality = replace(quality, missing=quality.missing | {"record": told})
+        return replace(record, window=replace(record.window, quality=quality))
+
+    def _keep_policy(self, record: Record) -> None:
+        """Record a policy's text when it is first in force."""
+        if record.policy in self._kept or self.recorder is None:
+            return
+        self._kept.add(record.policy)
+        try:
+            text = self._policy.read_bytes().decode("utf-8", "backslashreplace")
+        except OSError as error:
+            log.warning("the policy's text is not on record: %s", error)
+            return
+        self.recorder.put_policy(record.wall_ns, record.policy, text)
+
+    def allowed(self, number: str) -> list[Stance] | None:
+        """Return what a recorded decision allowed or advised; None without one."""
+        if self.recorder is None or not number.isdecimal():
+            return None
+        try:
+            with Reader(self.recorder.path) as reader:
+                decision = reader.decision(int(number))
+        except VagusError as error:
+            log.warning("%s", error)
+            return None
+        if decision is None or decision.verdict is None:
+            return None
+        return [*decision.verdict.allowed, *decision.verdict.advised]
+
+
+def _recorder(path: Path, version: str, keep: Keep | None) -> Recorder:
+    """Open the record, with the policy's limits and secrets."""
+    keep = keep or Keep.plain()
+    return Recorder(
+        path,
+        limits=Limits(keep.age_ns / 1e9, keep.size_bytes),
+        redactor=redact.redactor(keep.secrets, builtin=keep.redact),
+        version=version,
+    )

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""`vagus verify`: every setting that is held against what the kernel has now."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from vagus.cli import common
+from vagus.cli.paint import Cell, Paint, table, width_for
+from vagus.errors import RecordError
+from vagus.record.found import LeaseRow
+from vagus.record.read import Reader
+
+STYLES = {"as held": "green", "drifted": "red", "gone": "dim", "unreadable": "yellow"}
+NICE, POLICIES = "nice", {"0": "other", "3": "batch", "5": "idle"}  # sched(7)
+
+
+class Drift(msgspec.Struct, frozen=True):
+    """One held setting, as --json prints it."""
+
+    state: str  # "as held", "drifted", "gone", "unreadable"
+    workload: str  # whose knob
+    knob: str  # its name
+    path: str  # below its file system's mount point
+    expected: str  # what the lease holds
+    actual: str  # what the kernel says
+    owner: str  # "this agent's lease 3", "port 4711", "no lease"
+    why: str  # the stance
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What the module says of a lease; the part that is looked at here."""
+
+    id: int
+    owner: int
+    path: str
+    value: str
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    common.record_option(parser)
+    common.json_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one line a held setting; 1 where one is not as held."""
+    from vagus.kmod import Module
+
+    with Module() as module:
+        held = [Held(one.id, one.owner, one.path, one.value) for one in module.leases()]
+    rows = known(args.record)
+    classes = [row for row in rows.values() if row.lease < 0 and row.is_current]
+    held += [Held(row.lease, 0, row.path, row.value) for row in classes]
+    found = drifts(held, rows, Path("/"))
+    if args.json:
+        common.print_json(found)
+    elif not found:
+        print("nothing is held")
+    else:
+        print(listing(found, common.paint(), width_for(sys.stdout)), end="")
+    return int(any(one.state == "drifted" for one in found))
+
+
+def known(record: Path) -> dict[int, LeaseRow]:
+    """Return what the record knows of the latest agent's leases, by number."""
+    try:
+        with Reader(record) as reader:
+            return {row.lease: row for row in reader.live_leases()}
+    except RecordError:
+        return {}
+
+
+def drifts(held: Sequence[Held], rows: dict[int, LeaseRow], root: Path) -> list[Drift]:
+    """Compare each lease with its knob."""
+    return [_drift(one, rows.get(one.id), root) for one in held]
+
+
+def _drift(one: Held, row: LeaseRow | None, root: Path) -> Drift:
+    path = row.path if row else one.path
+    # A class has no file: it is as held as long as the scheduler is there.
+    actual = _actual(path, root) if one.id > 0 else _class(one, root)
+    if actual is None:
+        state = "gone"
+    else:
+        state = "as held" if same(actual, one.value) else "drifted"
+    return Drift(
+        state=state,
+        workload=row.workload if row else "",
+        knob=row.knob if row else path.rsplit("/", 1)[-1],
+        path=path,
+        expected=one.value.strip(),
+        actual=(actual or "").strip(),
+        owner=f"lease {one.id}" + ("" if row else f" of port {one.owner}"),
+        why=row.why if row else "not of the recorded agent",
+    )
+
+
+def _class(one: Held, root: Path) -> str | None:
+    """Return the class that was given, or None where the scheduler is not there."""
+    return one.value if common.scheduler(root) == common.OURS else None
+
+
+def same(actual: str, expected: str) -> bool:
+    """Say whether a knob's text is the held one; a file of lines may hold more."""
+    wanted = expected.split()
+    return actual.split() == wanted or any(
+        line.split() == wanted for line in actual.splitlines()
+    )
+
+
+def _actual(path: str, root: Path) -> str | None:
+    """Return a knob's text now, or None where it is gone."""
+    if path.startswith("task:"):
+        return _task(path, root)
+    for mount in ("sys/fs/cgroup", "sys", "proc/sys"):
+        try:
+            return (root / mount / path.lstrip("/")).read_text(errors="replace")
+        except OSError:
+            continue
+    return None
+
+
+def _task(path: str, root: Path) -> str | None:
+    """Return a thread's nice value and policy, as proc(5) has them in stat."""
+    tid = path.removeprefix("task:").split("/")[0]
+    try:
+        text = (root / "proc" / tid / "stat").read_text(errors="replace")
+    except OSError:
+        return None
+    fields = text.rpartition(")")[2].split()
+    return f"{fields[16]}\n{POLICIES.get(fields[38], fields[38])}"
+
+
+def listing(found: Sequence[Drift], paint: Paint, columns: int) -> str:
+    """Return the table."""
+    rows: list[list[str | Cell]] = [
+        [
+            Cell(one.state, STYLES[one.state]),
+            one.workload or os.path.dirname(one.path),
+            one.knob,
+            one.expected,
+            one.actual or "-",
+            one.owner,
+            one.why,
+        ]
+        for one in found
+    ]
+    header = ["STATE", "WORKLOAD", "KNOB", "EXPECTED", "ACTUAL", "HELD BY", "WHY"]
+    text = table(header, rows, paint, columns)
+    if any(one.state == "drifted" for one in found):
+        text += "somebody else set what drifted; theirs stays when the lease ends\n"
+    return text

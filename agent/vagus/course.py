@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: MIT
+"""The course: which policy is in force, what was proposed, what stands.
+
+Joins decide and verify.  Does no I/O of its own: time comes as an argument, the
+decider is asked and never waited for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from msgspec.structs import replace
+
+from vagus.flow import (
+    Basis,
+    Decider,
+    Mode,
+    Proposal,
+    Stance,
+    Tried,
+    Verdict,
+    Window,
+)
+from vagus.policy.hours import ORDER
+from vagus.policy.model import Policy
+from vagus.verify import VerifyState, forgotten, quarantined, verify
+from vagus.wishes import Wishes
+
+
+class Course:
+    """What the loop is steering by."""
+
+    def __init__(self, policy: Policy) -> None:
+        """Begin with nothing standing."""
+        self.base = policy  # as it stands in the file
+        self.policy = policy  # with the hour and the operator's wishes over it
+        self.bounds = policy.bounds()
+        self.wishes = Wishes()
+        self.standing: list[Stance] = []  # allowed, and to be enforced
+        self.verdict: Verdict | None = None
+        self.proposal: Proposal | None = None
+        self.proposals = self.fallbacks = 0
+        self.tried: Tried | None = None
+        self.instead = ""  # why another decider answers than the policy's
+        self._fresh: tuple[Proposal, Verdict, Basis] | None = None
+        self._state = VerifyState()
+        self._steered = (self.wishes, datetime.min)  # what `policy` was made with
+
+    def take_fresh(self) -> tuple[Proposal | None, Verdict | None, Basis | None]:
+        """Return the decision made since the last call, for the record."""
+        fresh, self._fresh = self._fresh, None
+        return fresh or (None, None, None)
+
+    # ------------------------------------------------------------------ deciding
+
+    def consider(self, decider: Decider, window: Window, now_ns: int) -> None:
+        """Show the window to the decider; verify what it says, or said last.
+
+        What had to wait (cooldown, budget, a strength that must be reached step
+        by step) comes through here without the decider being asked again.
+        """
+        tried = self.tried
+        if tried and tried.verdict is None and now_ns < tried.until_ns:
+            decider.consider(window, tried.sentence)
+            self.answered(decider, window, now_ns)
+            return
+        if self.policy.modes() == {Mode.OBSERVE}:
+            self.standing = []
+            return
+        if not self.wishes.approved:
+            decider.consider(window, self.policy.objective)
+            if self.answered(decider, window, now_ns):
+                return
+        self._again(window, now_ns)
+
+    def answered(self, decider: Decider, window: Window, now_ns: int) -> bool:
+        """Take the decider's answer if it has one; True where it had."""
+        proposal = decider.answer()
+        if proposal is None:
+            return False
+        if self.instead and not proposal.fallback:
+            proposal = replace(proposal, fallback=self.instead)
+        if self._tried(proposal, window, now_ns) or self.wishes.approved:
+            return False
+        self.proposals += 1
+        self.fallbacks += bool(proposal.fallback)
+        before, said = self.verdict, self.proposal
+        self.proposal = proposal
+        basis = self._basis(window, now_ns)
+        verdict = self._verified(proposal, window, now_ns)
+        same = said and before and (said.stances, said.fallback, before.allowed)
+        # Said again because something had to wait: no decision of its own.
+        if same != (proposal.stances, proposal.fallback, verdict.allowed):
+            self._fresh = (proposal, verdict, basis)
+        return True
+
+    def _tried(self, proposal: Proposal, window: Window, now_ns: int) -> bool:
+        """Take an answer to the sentence on trial; nothing comes to stand by it."""
+        tried = self.tried
+        if tried is None or tried.verdict is not None:
+            return False
+        if proposal.objective not in ("", tried.sentence):
+            return False
+        policy = self.policy.with_objective(tried.sentence)
+        verdict, _ = verify(proposal, window, policy, self._state, now_ns)
+        self.tried = replace(
+            tried, proposal=proposal, verdict=verdict, mode=policy.mode
+        )
+        return True
+
+    def _again(self, window: Window, now_ns: int) -> None:
+        """Verify the proposal in force once more; a change is a decision."""
+        if self.proposal is None:
+            return
+        before = self.verdict.allowed if self.verdict else []
+        basis = self._basis(window, now_ns)
+        verdict = self._verified(self.proposal, window, now_ns)
+        if verdict.allowed != before:
+            self._fresh = (self.proposal, verdict, basis)
+
+    def _basis(self, window: Window, now_ns: int) -> Basis:
+        """Return what the next verdict is made from."""
+        wishes, local = self._steered
+        return Basis(
+            tick=window.tick,
+            now_ns=now_ns,
+            local=local.isoformat(),
+            policy=self.policy.text_hash,
+            wishes=msgspec.json.encode(wishes).decode(),
+            state=msgspec.json.encode(self._state).decode(),
+        )
+
+    def _verified(self, proposal: Proposal, window: Window, now_ns: int) -> Verdict:
+        """Verify a proposal; what is allowed stands until the next verdict."""
+        verdict, self._state = verify(
+            proposal, window, self.policy, self._state, now_ns
+        )
+        self.verdict = verdict
+        self.standing = verdict.allowed if verdict.mode is Mode.ENFORCE else []
+        return verdict
+
+    # ------------------------------------------------------------------ steering
+
+    def refresh(self, now_ns: int, local: datetime) -> bool:
+        """Bring the policy in force up to date; True where it changed."""
+        self.wishes = self.wishes.current(now_ns)
+        self._steered = (self.wishes, local)
+        policy = self.wishes.over(self.base, local)
+        if policy is self.policy or policy == self.policy:
+            return False
+        self.policy, self.bounds = policy, policy.bounds()
+        # What was refuted, or has just been changed, was so under other wishes.
+        self._state = replace(self._state, quarantine=(), changed_ns={})
+        return True
+
+    def wish(self, wishes: Wishes) -> None:
+        """Take the operator's wishes; in force from the next refresh on."""
+        self.wishes = wishes
+        if wishes.approved:
+            cause = "approved by the operator"
+            self.proposal = Proposal("operator", wishes.approved, cause)
+
+    def refuse(self, stance: Stance, until_ns: int) -> None:
+        """Do not try a stance, up to its strength, before a time."""
+        self._state = quarantined(self._state, stance, until_ns)
+
+    def undo(self, stances: Sequence[Stance], until_ns: int) -> None:
+        """Take stances back; they are not tried again before a time."""
+        for stance in stances:
+            self.refuse(replace(stance, strength=3), until_ns)
+        undone = {(s.workload, s.act, s.resource) for s in stances}
+        self.standing = [
+            s for s in self.standing if (s.workload, s.act, s.resource) not in undone
+        ]
+        self.wish(replace(self.wishes, approved=[], approved_until_ns=0))
+
+    def stand_down(self) -> None:
+        """Let nothing stand, and only advise from now on."""
+        self.forget()
+        mode = min(self.policy.mode, Mode.ADVISE, key=ORDER.index)
+        self.wishes = Wishes(mode=mode, muted=self.wishes.muted)
+
+    def forget(self) -> None:
+        """Let nothing stand: every lease was given back."""
+        self.standing, self._state = [], forgotten(self._state)

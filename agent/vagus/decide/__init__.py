@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Decide: window and objective -> proposal."""

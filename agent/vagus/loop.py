@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: MIT
+"""The loop: sense, window, decide, verify, apply, judge, record; once a tick.
+
+Between ticks the reflex looks every 100 ms, or when something wakes it, at the
+mapped table and PSI alone, and only while somebody has a stance.  One thread;
+nothing here waits except Waker.wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+from datetime import datetime
+
+from vagus.apply.reflex import Acted, Gate
+from vagus.course import Course
+from vagus.errors import VagusError
+from vagus.flow import (
+    Act,
+    CpuHandle,
+    Effect,
+    LeaseEnd,
+    Outcome,
+    Record,
+    Refusal,
+    Setting,
+    Window,
+)
+from vagus.parts import Parts
+from vagus.reaction import Reactions
+from vagus.senses import WAKING, Senses
+from vagus.settings import Facts, verify_settings
+from vagus.wake import Waker
+
+NS = 1_000_000_000
+# How often a module that is missing is looked for.
+ATTACH_NS = 5 * NS
+# Two reflexes are at least this far apart, however often something wakes us.  Each
+# one that had nothing to write doubles it, up to the pace it has without waking:
+# who waits long although everything is done would only be told so more often.
+APART_NS = 20_000_000
+# A reflex rests this many times as long as it worked: at most a twentieth of a CPU,
+# which matters where CPUs are slow (at a tenth the emulated guest gave it 16 %).
+REFLEX_REST = 20
+# While something is withdrawn, which is seldom: there every 100 ms hurt somebody.
+ASKING_REST = 4
+# How long a knob is left alone that somebody else has set.
+LEAVE_ALONE_NS = 600 * NS
+log = logging.getLogger("vagus")
+
+
+class Loop:
+    """One agent at work; run() until it is stopped, or tick() by hand."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Take the parts; they are closed by whoever made them."""
+        self.parts = parts
+        self.course = Course(parts.policy)
+        self.senses = Senses(parts)
+        self._reactions = Reactions()
+        self.planned: list[Setting] = []
+        self.window: Window | None = None
+        self.stopping = False
+        self._tick = 0
+        self._acted: list[Acted] = []
+        self._ended: list[LeaseEnd] = []
+        self._attach_ns = self._reflexed_ns = self._next_reflex = 0
+        self._apart_ns = APART_NS
+        self._rest_ns = 0
+        self.missing = ""
+        self._cpu = parts.reflex.cpu
+        self._counters = dict.fromkeys(
+            ("loop.ticks", "loop.reflexes", "loop.wakes", "loop.late"), 0
+        )
+
+    # ----------------------------------------------------------------- running
+
+    def run(self, waker: Waker) -> None:
+        """Run until SIGTERM or SIGINT; SIGHUP reads the policy again."""
+        next_tick = self._next_reflex = self.parts.clock()
+        while not self.stopping:
+            now = self.parts.clock()
+            if now >= next_tick:
+                self.tick()
+                self._watch(waker)
+                next_tick = self._next(next_tick, self.parts.tick_ns)
+            elif self.course.standing and now >= self._next_reflex:
+                self.reflex()
+            due = (
+                min(next_tick, self._next_reflex) if self.course.standing else next_tick
+            )
+            ready = waker.wait((due - self.parts.clock()) / NS)
+            self._signals(waker)
+            self._woken(ready)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Give everything back, and put that on record."""
+        self.course.forget()
+        self.parts.reflex.release()
+        if self.window is not None:
+            self._record(self.window, [])
+
+    def _next(self, due: int, step: int) -> int:
+        """Return the next due time; what was missed is left out and counted."""
+        missed = max(0, (self.parts.clock() - due) // step)
+        self._counters["loop.late"] += missed
+        return due + (missed + 1) * step
+
+    def _watch(self, waker: Waker) -> None:
+        """Watch every descriptor; those that moved are taken anew."""
+        for sensor in self.parts.sensors:
+            if sensor.name in WAKING:
+                waker.watch(f"sensor {sensor.name}", sensor.fileno(), edge=True)
+        waker.watch("decider", self.parts.decider.fileno())
+        waker.watch("finder", self.parts.finder.fileno(), edge=True)
+        waker.watch("leases", self.parts.reflex.fileno())
+        if self.parts.port is not None:
+            waker.watch("port", self.parts.port.fileno())
+
+    def _signals(self, waker: Waker) -> None:
+        for sig in waker.signals():
+            if sig is signal.SIGHUP:
+                self.reload()
+            else:
+                log.info("%s: giving everything back", sig.name)
+                self.stopping = True
+
+    def _woken(self, ready: set[str]) -> None:
+        """Serve what is ready; a sensor's wake-up is a reflex at once."""
+        self._counters["loop.wakes"] += bool(ready)
+        if "port" in ready and self.parts.port is not None:
+            self.parts.port.service()
+        if "leases" in ready:
+            self._drain_ends()
+        window = self.window
+        if "decider" in ready and window is not None and self._answered(window):
+            self._hold(window)
+        if any(name.startswith("sensor") for name in ready):
+            self._reactions.woken(self.parts.clock())
+            # What is not drained yet does not wake again: nothing is lost by this.
+            soonest = self._reflexed_ns + max(self._apart_ns, self._rest_ns)
+            self._next_reflex = min(self._next_reflex, soonest)
+
+    # ------------------------------------------------------------- the six calls
+
+    def tick(self) -> Record:
+        """Do everything once; return what is on record."""
+        self._counters["loop.ticks"] += 1
+        self._tick += 1
+        self._attach()
+        self._refresh()
+        policy = self.course.policy
+        window = self.window = self.senses.window(self._tick, policy)
+        self._consider(window)
+        effects = self._judge(window)
+        self._hold(window)
+        return self._record(window, effects)
+
+    def _consider(self, window: Window) -> None:
+        """Decide and verify; a decider that breaks is replaced, the loop goes on."""
+        try:
+            self.course.consider(self.parts.decider, window, self.parts.clock())
+        except Exception as error:
+            self._broken(error)
+
+    def _answered(self, window: Window) -> bool:
+        """Take an answer between ticks; True where there was one."""
+        decider, now = self.parts.decider, self.parts.clock()
+        try:
+            return self.course.answered(decider, window, now)
+        except Exception as error:
+            self._broken(error)
+            return False
+
+    def _broken(self, error: Exception) -> None:
+        """Let the spare decider answer until the policy is read again."""
+        name = self.parts.decider.name
+        log.error("the decider %s broke; rules decide instead", name, exc_info=error)
+        self.course.instead = f"{name} broke: {type(error).__name__}: {error}"
+        self.senses.note("decider-broke", self.course.instead)
+        with contextlib.suppress(Exception):
+            self.parts.decider.close()
+        self.parts.decider = self.parts.spare(self.course.policy)
+
+    def _judge(self, window: Window) -> list[Effect]:
+        """Judge what has been held; what is refuted is not tried again for now."""
+        judge = self.parts.judge
+        standing = self.course.standing
+        important = self.senses.important(self.course.policy)
+        important |= {s.workload for s in standing if s.act is Act.PROTECT}
+        reflex = self.parts.reflex
+        effects = judge.observe(
+            window, standing, reflex.applied(), important, reflex.tired()
+        )
+        for effect in effects:
+            self.parts.reward(effect)
+            if effect.outcome is Outcome.REVERTED:
+                self.course.refuse(*judge.refuted(effect.stance))
+        return effects
+
+    def _hold(self, window: Window, fast: Window | None = None) -> Acted:
+        """Hold what stands; with `fast`, only tighten."""
+        reflex, standing = self.parts.reflex, self.course.standing
+        if fast is None:
+            reflex.choose(self.course.policy)
+            reflex.survey(standing, self.senses.found)
+        acted = reflex.act(
+            standing,
+            window,
+            self.course.bounds,
+            self._gate(window),
+            fast=fast,
+            withdrawn=self.parts.judge.withheld(standing),
+        )
+        self.planned = acted.wanted
+        self._acted.append(acted)
+        slower_ns = min(self._apart_ns * 2, self.parts.reflex_ns)
+        self._apart_ns = APART_NS if acted.granted else slower_ns
+        return acted
+
+    def _gate(self, window: Window) -> Gate:
+        """Return the last check of settings, by what the reflex saw."""
+        ground = self.parts.reflex.ground
+        held = {
+            lease.setting.path: lease.value for lease in self.parts.reflex.held.values()
+        }
+        facts = Facts(ground.working_set, held, ground.populated, ground.memory_bytes)
+
+        def gate(settings: list[Setting]) -> tuple[list[Setting], list[Refusal]]:
+            return verify_settings(settings, self.course.policy, window, facts)
+
+        return gate
+
+    def reflex(self) -> None:
+        """Look at the fast sources alone; tighten what must be, at once."""
+        if self.window is None:
+            return
+        self._counters["loop.reflexes"] += 1
+        self._reflexed_ns, used_ns = self.parts.clock(), self.parts.used()
+        fast = self.senses.fast(self._tick)
+        self.parts.judge.glance(fast)
+        acted = self._hold(self.window, fast)
+        now = self.parts.clock()
+        self._reactions.looked(now, bool(acted.granted))
+        # On a slow or crowded machine the agent must not be the neighbour itself.
+        # Its CPU time counts: who had to wait for a CPU should not wait longer still.
+        rest = ASKING_REST if self.parts.judge.asking else REFLEX_REST
+        self._rest_ns = (self.parts.used() - used_ns) * rest
+        self._next_reflex = self._reflexed_ns + max(self.parts.reflex_ns, self._rest_ns)
+
+    def _record(self, window: Window, effects: list[Effect]) -> Record:
+        """Put everything on record and show it to who watches."""
+        self._drain_ends()
+        cpu = self._handle()
+        proposal, verdict, basis = self.course.take_fresh()
+        record = Record(
+            wall_ns=self.parts.wall(),
+            window=window,
+            proposal=proposal,
+            verdict=verdict,
+            basis=basis,
+            granted=[lease for acted in self._acted for lease in acted.granted],
+            steps=[acted.step for acted in self._acted if acted.step],
+            ended=self._ended,
+            failed=[refusal for acted in self._acted for refusal in acted.refused],
+            effects=effects,
+            events=self.senses.take_events(),
+            cost=self.parts.cost.read(),
+            policy=self.course.policy.text_hash,
+            counters=self.counters(),
+            cpu=cpu,
+        )
+        self._acted, self._ended = [], []
+        self.parts.put(record)
+        self.parts.publish(record)
+        return record
+
+    # ----------------------------------------------------------------- helpers
+
+    def _drain_ends(self) -> None:
+        ends = self.parts.reflex.ended()
+        self._ended += ends
+        if any(end.cause == "off" for end in ends):
+            self.stand_down("`vagus off`")
+        if self.parts.reflex.told_off():
+            self.stand_down("the scheduler was ended by hand")
+
+    def _handle(self) -> CpuHandle:
+        """Return by what CPU stances are held; another than before is an event."""
+        cpu, before = self.parts.reflex.cpu, self._cpu
+        self._cpu = cpu
+        if (cpu.handle, cpu.reason) != (before.handle, before.reason):
+            log.info("CPU stances by %s: %s", cpu.handle, cpu.reason)
+            self.senses.note("scheduler", f"{cpu.handle}: {cpu.reason}")
+        return cpu
+
+    def _attach(self) -> None:
+        """Look for a module that is missing, now and then."""
+        now = self.parts.clock()
+        if not self.parts.reflex.missing or now < self._attach_ns:
+            return
+        self._attach_ns = now + ATTACH_NS
+        why = self.parts.attach()
+        if why and why != self.missing:
+            log.warning("nothing can be set: %s", why)
+        self.missing = why
+        if not why:
+            self.senses.begin_anew()
+
+    def reload(self) -> str:
+        """Read the policy again; an invalid one changes nothing. Return a sentence."""
+        try:
+            policy = self.parts.reload()
+            decider = self.parts.rewire(policy)
+        except VagusError as error:
+            log.error("the policy in force stays: %s", error)
+            self.senses.note("policy-refused", str(error))
+            return f"the policy in force stays: {error}"
+        if decider is not self.parts.decider:
+            self.parts.decider.close()
+            self.parts.decider = decider
+        self.course.base, self.course.instead = policy, ""
+        self._refresh()
+        self.senses.note("policy", f"policy {policy.text_hash} is in force")
+        return f"policy {policy.text_hash} is in force"
+
+    def _refresh(self) -> None:
+        """Bring the policy in force up to date with the hour and the wishes."""
+        local = datetime.fromtimestamp(self.parts.wall() / NS)
+        if not self.course.refresh(self.parts.clock(), local):
+            return
+        policy = self.course.policy
+        self.parts.finder.set_policy(policy)
+        for windower in (self.parts.windower, self.parts.fast):
+            windower.set_policy(policy)
+        self.parts.reflex.retime(policy.budget.lease_ms, LEAVE_ALONE_NS)
+        self.parts.reflex.begin_anew()
+        self.parts.judge.begin_anew()
+
+    def stand_down(self, why: str) -> None:
+        """Give everything back and only advise from now on."""
+        log.warning("%s: from now on the mode is advise", why)
+        self.senses.note("stand-down", why)
+        self.course.stand_down()
+        self.parts.reflex.release()
+
+    def counters(self) -> dict[str, int]:
+        """Return what every source, the decider and the leases count."""
+        counted = self._counters | self.senses.counters()
+        counted |= self._reactions.counters()
+        counted |= {
+            "loop.events_dropped": self.senses.dropped,
+            "decider.proposals": self.course.proposals,
+            "decider.fallbacks": self.course.fallbacks,
+        }
+        leases = self.parts.reflex.counters
+        counted |= {f"leases.{name}": count for name, count in leases.items()}
+        scheduler = self.parts.reflex.scheduler
+        counted |= {f"scheduler.{name}": count for name, count in scheduler.items()}
+        model = self.parts.model()
+        counted |= {f"model.{name}": count for name, count in model.items()}
+        return counted

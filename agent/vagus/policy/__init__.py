@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The policy file: model, validation, matching."""

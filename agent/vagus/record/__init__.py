@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Record: everything about a tick, kept and found again."""

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT
+"""Take secrets out of texts before they are stored or shown to a model.
+
+Command lines, event details, prompts and answers in; the same texts with every
+secret replaced by a mark out.  A mark hides the secret and its length, and
+redacting twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from vagus.flow import Event, Identity, Proposal, Record, Window
+
+MARK = "[redacted]"
+KNOWN, KNOWN_CHARS = 4096, 256  # texts remembered, each at most so long
+
+# What secrets are called, as a part of a name (DB_PASSWORD, api-key, mypassword);
+# the short ones only where a word begins (not "compass", "author").
+_NAMES = (
+    r"(?:passw(?:or)?d|passphrase|secret|token|credential|bearer"
+    r"|(?:api|access|private|session)[-_]?key(?:[-_]?id)?"
+    r"|(?<![A-Za-z0-9])(?:pass|pwd|auth|authorization|cookie))s?"
+)
+# Every repetition is bounded, so that no text, however hostile, takes long.
+_KEY = rf"{_NAMES}(?![A-Za-z0-9])[\w.-]{{0,40}}"
+_VALUE = r"(?:\"[^\"]*\"|'[^']*'|[^\s,;&\"']+)"
+
+# Each replaces its group "secret"; the order is that of the list.
+BUILTIN: tuple[str, ...] = (
+    # A private key in PEM form, even cut off.
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?P<secret>.*?)(?:-----END|\Z)",
+    # Authorization: Bearer abc, Proxy-Authorization: Basic abc, Cookie: a=b
+    r"(?:authorization|cookie)\s*:\s*(?P<secret>[^\"'\r\n]+)",
+    r"\b(?:bearer|basic)\s+(?P<secret>[A-Za-z0-9._~+/=-]{8,})",
+    # https://user:secret@host, and https://secret@host
+    r"\b[a-z][a-z0-9+.-]{0,15}://[^\s/:@]{0,99}:(?P<secret>[^\s/@]+)@",
+    r"\b[a-z][a-z0-9+.-]{0,15}://(?P<secret>[^\s/:@]{8,})@",
+    # "password": "secret" in JSON, password=secret, --api-key secret, PGPASSWORD=x
+    rf"{_KEY}[\"']\s*:\s*(?P<secret>{_VALUE})",
+    rf"{_KEY}\s*(?:=|:)\s*(?P<secret>{_VALUE})",
+    rf"(?<!\S)--?[\w.-]{{0,40}}?{_KEY}\s+(?P<secret>(?!-){_VALUE})",
+    # mysql -psecret, sshpass -p secret, curl -u user:secret
+    r"\b(?:mysql|mysqldump|mariadb|mysqladmin)\b[^|;]{0,200}?\s-p(?P<secret>[^\s]+)",
+    r"\bsshpass\s+-p\s*(?P<secret>\S+)",
+    r"\s(?:-u|--user)[\s=][^\s:]+:(?P<secret>\S+)",
+    # Keys with a shape of their own: AWS, GitHub, GitLab, Slack, Google, sk-, JWT
+    r"\b(?P<secret>(?:AKIA|ASIA)[A-Z0-9]{16})\b",
+    r"\b(?P<secret>gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,})",
+    r"\b(?P<secret>xox[abposr]-[A-Za-z0-9-]{10,}|AIza[\w-]{30,}|sk-[\w-]{16,})",
+    r"\b(?P<secret>eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)",
+)
+
+# Long hexadecimal (32 digits: 128 bits) and long base64 that mixes digits with
+# both cases: what looks random is taken for a key.  Paths are left alone by
+# refusing '/' in the base64 form.
+_HEX = re.compile(r"(?<![0-9A-Za-z])(?P<secret>[0-9a-fA-F]{32,})(?![0-9A-Za-z])")
+_BASE64 = re.compile(
+    r"(?<![\w/+.-])(?P<secret>(?=[^\s=]{0,99}\d)(?=[^\s=]{0,99}[a-z])(?=[^\s=]{0,99}[A-Z])"
+    r"[A-Za-z0-9+_-]{32,}={0,2})(?![\w/+.-])"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Redactor:
+    """Patterns whose group "secret" is taken out; none of them: keeps all."""
+
+    patterns: tuple[re.Pattern[str], ...]
+    # The same thousand command lines come back every second.
+    _known: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def text(self, text: str) -> str:
+        """Return the text with every secret replaced by MARK."""
+        known = self._known.get(text)
+        if known is not None:
+            return known
+        clean = text
+        for pattern in self.patterns:
+            clean = pattern.sub(_hide, clean)
+        if len(text) <= KNOWN_CHARS:
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            self._known[text] = clean
+        return clean
+
+
+def redactor(extra: Iterable[str] = (), *, builtin: bool = True) -> Redactor:
+    """Make a Redactor: the built-in patterns and more.
+
+    An extra pattern without a group "secret" hides its whole match.
+    re.error where a pattern is wrong.
+    """
+    texts = [*BUILTIN] if builtin else []
+    flags = re.IGNORECASE | re.DOTALL
+    patterns = [re.compile(text, flags) for text in texts]
+    if builtin:
+        patterns += [_HEX, _BASE64]
+    for text in extra:
+        named = text if "(?P<secret>" in text else f"(?P<secret>{text})"
+        patterns.append(re.compile(named))
+    return Redactor(tuple(patterns))
+
+
+def _hide(match: re.Match[str]) -> str:
+    """Replace the secret inside a match; a secret already hidden stays."""
+    start, end = match.span("secret")
+    if MARK in match["secret"]:
+        return match[0]
+    base = match.start()
+    return match[0][: start - base] + MARK + match[0][end - base :]
+
+
+def record(value: Record, redact: Redactor) -> Record:
+    """Return a record without secrets: arguments, details, prompt, answer."""
+    if not redact.patterns:
+        return value
+    # A busy second repeats a few details hundreds of times.
+    clean = {detail: redact.text(detail) for detail in {e.detail for e in value.events}}
+    return replace(
+        value,
+        window=_window(value.window, redact),
+        proposal=_proposal(value.proposal, redact),
+        events=[_event(event, clean[event.detail]) for event in value.events],
+    )
+
+
+def identity(value: Identity, redact: Redactor) -> Identity:
+    """Return an identity whose arguments hold no secret."""
+    args = redact.text(value.args) if value.args else ""
+    return value if args == value.args else replace(value, args=args)
+
+
+def _window(window: Window, redact: Redactor) -> Window:
+    changed = {}
+    for name, load in window.workloads.items():
+        clean = identity(load.identity, redact)
+        if clean is not load.identity:
+            changed[name] = replace(load, identity=clean)
+    if not changed:
+        return window
+    return replace(window, workloads={**window.workloads, **changed})
+
+
+def _proposal(proposal: Proposal | None, redact: Redactor) -> Proposal | None:
+    if proposal is None:
+        return None
+    prompt, answer = redact.text(proposal.prompt), redact.text(proposal.answer)
+    if (prompt, answer) == (proposal.prompt, proposal.answer):
+        return proposal
+    return replace(proposal, prompt=prompt, answer=answer)
+
+
+def _event(event: Event, detail: str) -> Event:
+    return event if detail == event.detail else replace(event, detail=detail)

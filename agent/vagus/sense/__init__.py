@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Sense: kernel and files -> samples."""

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""What the operator wants for the time being, over the policy file; pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from vagus.flow import Mode, Stance
+from vagus.policy.hours import capped, effective
+from vagus.policy.model import Policy
+
+NS = 1_000_000_000
+# How long a spoken objective, an approval and an undone stance hold, and how long
+# the decider is asked about a sentence that is only tried.
+SAID_NS = 3600 * NS
+APPROVED_NS = 3600 * NS
+UNDONE_NS = 600 * NS
+TRIED_NS = 30 * NS
+
+
+class Wishes(msgspec.Struct, frozen=True):
+    """Orders given since the start; times are CLOCK_MONOTONIC."""
+
+    mode: Mode | None = None  # also the most that any workload has
+    modes: dict[str, Mode] = {}  # of single workloads, by their name in the policy
+    objective: str = ""
+    objective_until_ns: int = 0
+    muted: dict[str, int] = {}  # workload -> until
+    approved: list[Stance] = []
+    approved_until_ns: int = 0
+
+    def current(self, now_ns: int) -> Wishes:
+        """Return the wishes without those whose time is over."""
+        changes: dict[str, object] = {}
+        if self.objective and now_ns >= self.objective_until_ns:
+            changes |= {"objective": "", "objective_until_ns": 0}
+        if self.approved and now_ns >= self.approved_until_ns:
+            changes |= {"approved": [], "approved_until_ns": 0}
+        muted = {name: end for name, end in self.muted.items() if end > now_ns}
+        if muted != self.muted:
+            changes["muted"] = muted
+        return msgspec.structs.replace(self, **changes) if changes else self
+
+    def over(self, policy: Policy, local: datetime) -> Policy:
+        """Return the policy as the hour and these wishes leave it."""
+        policy = effective(policy, local)
+        if self.objective:
+            policy = policy.with_objective(self.objective)
+        if self.mode is not None:
+            policy = capped(policy.with_mode(self.mode), self.mode)
+        for name, mode in self.modes.items():
+            if name in policy.workloads:
+                policy = policy.with_mode(mode, name)
+        if self.approved:
+            policy = _advice_taken(policy)
+        if self.muted:
+            spared = (*policy.never_touch, *map(_literal, sorted(self.muted)))
+            policy = policy.model_copy(update={"never_touch": spared})
+        return policy
+
+
+def _advice_taken(policy: Policy) -> Policy:
+    """Return the policy in which what is only advised may be done."""
+    advised = [n for n, entry in policy.workloads.items() if entry.mode is Mode.ADVISE]
+    for name in advised:
+        policy = policy.with_mode(Mode.ENFORCE, name)
+    return policy.with_mode(Mode.ENFORCE)
+
+
+def _literal(name: str) -> str:
+    """Return a glob that matches this name alone."""
+    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
