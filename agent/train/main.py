@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""From nothing to a model: python -m train.main [--steps N] [--out DIR]."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import random
+from pathlib import Path
+
+import torch
+
+from train.corpus import packages
+from train.data import EASY, batches
+from train.guess import guessed
+from train.meaning import meanings
+from train.model import Model, Shape
+from train.split import Pool, pool, save_known, template_words
+from train.tasks import Source, situation
+from train.teacher import Teacher, near_words
+from train.tokens import Tokens, learn
+from train.train import Run, train
+from train.warm import warm
+from vagus.decide.prompt import phrase
+
+STEPS = 12_000  # of 4096 tokens; 30 minutes to hours
+LISTED, COMMON = 5500, 1200  # of the teacher's words that become tokens, common ones
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--cool", type=float, default=0.3, help="share of them")
+    parser.add_argument("--out", type=Path, default=Path(".output/train"))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--heads", type=int, default=4)
+    parser.add_argument("--hidden", type=int, default=384)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--budget", type=int, default=4096, help="tokens a batch")
+    parser.add_argument("--eager", action="store_true", help="do not compile")
+    parser.add_argument("--role-share", type=float, default=0.25)
+    parser.add_argument("--text-share", type=float, default=0.01)
+    parser.add_argument("--start", type=Path, help="an earlier GGUF to begin with")
+    parser.add_argument("--muon-rate", type=float, default=0.02)
+    parser.add_argument("--adam-rate", type=float, default=0.004)
+    parser.add_argument("--export", type=Path, help="where the GGUF goes")
+    return parser.parse_args()
+
+
+def vocabulary(
+    path: Path, side: Pool, seed: int, sentences: int = 20_000, listed: int = LISTED
+) -> Tokens:
+    """Return the tokens, learned from sentences and descriptions on first use."""
+    if not path.exists():
+        rng = random.Random(seed)
+        source = Source(rng, "train", side.package_names, 0.2)
+        texts = []
+        for _ in range(sentences):
+            s = situation(source)
+            texts += [phrase(s.sentence, 400), *(phrase(c.name, 24) for c in s.cards)]
+        for p in [*side.labelled, *side.unlabelled[::2]]:
+            texts.append(phrase(p.synopsis, 100))
+        ours = sorted(word for word in template_words() if word.isascii())
+        near = near_words(Teacher(), ours, listed, COMMON)
+        learn(texts, sorted({*ours, *near}), path)
+    return Tokens(path)
+
+
+def knowledge(path: Path, tokens: Tokens, size: int) -> torch.Tensor:
+    """Return what the teacher knows of the tokens, asked on first use."""
+    if not path.exists():
+        torch.save(meanings(tokens, Teacher(), size), path)
+    table: torch.Tensor = torch.load(path)
+    return table
+
+
+def with_guesses(path: Path, side: Pool) -> Pool:
+    """Return the pool with the teacher's guesses of roles, made on first use."""
+    if not path.exists():
+        found = {p.package: p.role for p in guessed(side.labelled, side.unlabelled)}
+        path.write_text(json.dumps(found))
+    roles = json.loads(path.read_text())
+    some = [p for p in side.unlabelled if p.package in roles]
+    more = [dataclasses.replace(p, role=roles[p.package]) for p in some]
+    return dataclasses.replace(side, guessed=more)
+
+
+def main() -> None:
+    args = arguments()
+    torch.set_num_threads(args.threads)
+    programs = packages()
+    side = pool(programs, out=False)
+    save_known(programs, args.out / "held.json")
+    tokens = vocabulary(args.out / "tokens.json", side, args.seed)
+    side = with_guesses(args.out / "guessed.json", side)
+    shape = Shape(tokens.size, args.width, args.layers, args.heads, args.hidden)
+    torch.manual_seed(args.seed)
+    run = Run(
+        args.out,
+        args.steps,
+        args.cool,
+        seed=args.seed,
+        budget=args.budget,
+        muon_rate=args.muon_rate,
+        adam_rate=args.adam_rate,
+        compiled=not args.eager,
+    )
+    shares = (args.role_share, args.text_share)
+    known = knowledge(args.out / "meaning.pt", tokens, shape.meaning)
+    model = Model(shape, known)
+    stream = batches(tokens, side, args.seed, run.budget, shares)
+    if args.start:
+        warm(model, tokens, args.start)
+        stream.drawn = EASY  # the simple ones are known
+    train(model.to(run.device), stream, run)
+    if args.export:
+        from train.export import export
+
+        export(args.out, args.export)
+
+
+if __name__ == "__main__":
+    main()

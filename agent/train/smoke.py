@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""The whole pipeline in two minutes: preprocess, train, export, and a reference.
+
+Writes OUT/smoke.gguf (f32) and OUT/reference.json, token ids and logits of some
+forms as PyTorch has them; tests/unit/train/test_parity.py holds llama.cpp to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from pathlib import Path
+
+import torch
+
+from train.corpus import packages
+from train.data import batches, stance_answers, weighted
+from train.export import export
+from train.main import knowledge, vocabulary
+from train.model import Model, Shape
+from train.split import pool
+from train.tasks import Source, situation
+from train.tokens import Tokens
+from train.train import Run, train
+from vagus.decide.grammar import filled
+from vagus.decide.prompt import stance_form
+
+STEPS = 120
+LOSS_BOUND = 3.0  # nats a blank after so many steps; it begins above 7
+FORMS = 12
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(".output/smoke"))
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    for name in ("checkpoint.pt", "tokens.json", "meaning.pt"):
+        (args.out / name).unlink(missing_ok=True)
+    start = time.monotonic()
+    side = pool(packages()[::20], out=False)
+    tokens = vocabulary(args.out / "tokens.json", side, 1, sentences=2000, listed=900)
+    shape = Shape(tokens.size, 64, 2, 2, 128, meaning=32)
+    known = knowledge(args.out / "meaning.pt", tokens, shape.meaning)
+    run = Run(args.out, STEPS, budget=2048, warm_steps=10, compiled=False)
+    model = Model(shape, known)
+    train(model, batches(tokens, side, 1, run.budget, (0.0, 0.0)), run)
+    export(args.out, args.out / "smoke.gguf", half=False)
+    export(args.out, args.out / "other.gguf", signs=0)  # stands for another's model
+    write_reference(model.eval(), tokens, args.out / "reference.json")
+    loss = json.loads((args.out / "last.json").read_text())["loss"]
+    if not loss < LOSS_BOUND:
+        raise SystemExit(f"the loss is {loss:.3f}, not under {LOSS_BOUND}")
+    print(f"loss {loss:.3f}, {time.monotonic() - start:.0f} s")
+
+
+def write_reference(model: Model, tokens: Tokens, path: Path) -> None:
+    """Write ids and last logits of some filled forms, English and Chinese."""
+    source = Source(random.Random(3), "held", ["restic"], 0.3)
+    rows = []
+    for _ in range(FORMS):
+        s = situation(source)
+        form = stance_form(s.sentence, s.cards, s.good)
+        text = filled(form, stance_answers(s))
+        ids, _, whole = weighted(tokens, form, stance_answers(s))
+        with torch.no_grad():
+            states = model(torch.tensor([ids]), torch.tensor([whole]))
+            logits = model.logits(states[0, -1])
+        row = {"text": text, "ids": ids, "question": whole, "logits": logits.tolist()}
+        rows.append(row)
+    path.write_text(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()

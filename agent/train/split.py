@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""The two sides of the split: program families for training, and those held out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from train import wordings, wordings_wide, wordings_zh, wordings_zh_wide
+from train.corpus import LISTS, Program, is_held, names, packages
+from vagus.decide.prompt import plain
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """What training draws from."""
+
+    labelled: Sequence[Program]  # with a role, families of the training side
+    unlabelled: Sequence[Program]
+    by_role: dict[str, list[Program]]
+    package_names: Sequence[str]
+    guessed: Sequence[Program] = ()  # with a role that the teacher guesses
+
+
+def pool(programs: list[Program], out: bool) -> Pool:
+    """Return one side of the split."""
+    side = [p for p in programs if is_held(p.family) is out]
+    labelled = [p for p in side if p.role]
+    by_role: dict[str, list[Program]] = {}
+    for p in labelled:  # what was checked by hand counts more
+        by_role.setdefault(p.role, []).extend([p] * (3 if p.hand else 1))
+    rest = [p for p in side if not p.role]
+    return Pool(labelled, rest, by_role, names(programs, out, template_words()))
+
+
+def template_words() -> frozenset[str]:
+    """Return every word of the wordings; no package so named names a workload."""
+    texts = []
+    for book in (wordings, wordings_zh, wordings_wide, wordings_zh_wide):
+        for value in vars(book).values():
+            if isinstance(value, list):
+                texts += value
+            elif isinstance(value, dict):
+                texts += [v for v in value.values() if isinstance(v, str)]
+                texts += [x for v in value.values() if isinstance(v, list) for x in v]
+            elif isinstance(value, str):
+                texts.append(value)
+    return frozenset(plain(" ".join(texts).replace("|", " "), 100_000).split())
+
+
+def known(programs: list[Program]) -> dict[str, object]:
+    """Return what evaluation needs of the families never trained on."""
+    out = pool(programs, out=True)
+    rows = [asdict(program) for program in out.labelled]
+    return {"names": list(out.package_names), "programs": rows}
+
+
+def load_known(path: Path, lists: Path = LISTS) -> dict[str, object]:
+    """Return what save_known wrote; without it, the same from the package lists."""
+    if path.exists():
+        found: dict[str, object] = json.loads(path.read_text())
+        return found
+    return known(packages(lists))
+
+
+def save_known(programs: list[Program], path: Path) -> None:
+    """Write what evaluation needs, where there will be no package lists."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(known(programs)))
