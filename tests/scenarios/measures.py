@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: MIT
+"""From what was played to numbers: the metrics of every arm, scenario by scenario.
+
+Reads the folders that play.py wrote; pure but for that.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+import itertools
+
+import told
+from scene import Scene
+from stats import Interval, Play, interval, percentile, plain
+
+NOT_ENOUGH = 10_000  # samples under which no p99.9 is said
+SETTLED = 2.0  # times what it is alone
+# A real-time task that was woken later than this was kept waiting by the emulated
+# machine; that second and the next, which has the backlog, are left out.
+STALLED_MS = 50.0
+Row = Mapping[str, Any]
+
+
+class Rejected(Exception):
+    """The measurement proves nothing; the reason says why."""
+
+
+@dataclass(frozen=True)
+class Second:
+    """One measured second: the protected's latencies, everybody's use."""
+
+    ms: Sequence[float]
+    answered: int
+    cpu_pct: Mapping[str, float]
+    work: Mapping[str, float]  # neighbour -> work done, in its own unit
+    start_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm in one boot and phase."""
+
+    name: str
+    phase: str
+    boot: int
+    row: Row
+    seconds: Sequence[Second]
+    folder: Path
+    told: Mapping[str, float] = field(default_factory=dict)
+
+
+def boots_of(folders: Sequence[Path]) -> list[tuple[Path, Mapping[str, Any]]]:
+    """Read the folders of one scenario and variant, and what the host said of them."""
+    found = []
+    for folder in folders:
+        boot = json.loads((folder / "play.json").read_text())
+        about = folder / "about.json"
+        said = json.loads(about.read_text()) if about.exists() else {}
+        found.append((folder, boot | said))
+    return found
+
+
+def arms_of(scene: Scene, boots: Sequence[tuple[Path, Mapping[str, Any]]]) -> list[Arm]:
+    """Return every arm of every boot."""
+    return [
+        arm_of(scene, number, row, folder)
+        for number, (folder, boot) in enumerate(boots)
+        for row in boot["rows"]
+    ]
+
+
+def arm_of(scene: Scene, boot: int, row: Row, folder: Path) -> Arm:
+    """Return one arm, with what its agent's record tells."""
+    seconds = seconds_of(scene, row)
+    said: Mapping[str, float] = {}
+    if row["record"]:
+        path = folder / row["record"]
+        said = told.told(path, row["begin_s"], row["start_s"], row["end_s"])
+    return Arm(row["arm"], row["phase"], boot, row, seconds, folder, said)
+
+
+def seconds_of(scene: Scene, row: Row) -> list[Second]:
+    """Cut the measured span at the readings; leave out where the machine stalled."""
+    found = []
+    readings, begin = row["readings"], row["begin_s"]
+    before = False
+    for one, other in itertools.pairwise(readings):
+        stalled = other.get("late_ms", 0.0) > STALLED_MS
+        skip, before = stalled or before, stalled
+        if skip:
+            continue
+        start, end = one["time_s"], other["time_s"]
+        mine = _within(row["requests"][row["protected"]], start - begin, end - begin)
+        work = {
+            key: _work(scene, key, row, (one, other)) / (end - start)
+            for key in one["of"]
+            if key in scene.services and key != row["protected"]
+        }
+        cpu = {
+            key: (other["of"][key]["cpu_usec"] - one["of"][key]["cpu_usec"])
+            / 1e4
+            / (end - start)
+            for key in one["of"]
+        }
+        answered = sum(ok for _, _, ok in mine)
+        latency = [ms for _, ms, _ in mine]
+        found.append(Second(latency, answered, cpu, work, start))
+    return found
+
+
+def _within(requests: Sequence[Any], start: float, end: float) -> list[Any]:
+    return [request for request in requests if start <= request[0] < end]
+
+
+def _work(scene: Scene, key: str, row: Row, between: tuple[Any, Any]) -> float:
+    """Return what a neighbour did between two readings, in its own unit."""
+    one, other = between
+    kind = scene.services[key].work
+    if kind == "requests":
+        begin = row["begin_s"]
+        span = (one["time_s"] - begin, other["time_s"] - begin)
+        return float(sum(ok for _, _, ok in _within(row["requests"][key], *span)))
+    if kind == "lines":
+        times = row["work"][key]
+        return float(sum(one["time_s"] <= t < other["time_s"] for t in times))
+    name = {"cpu": "cpu_usec", "io": "wbytes"}[kind]
+    return float(other["of"][key][name] - one["of"][key][name])
+
+
+# ------------------------------------------------------------------- statistics
+
+
+def latencies(seconds: Sequence[Any]) -> list[float]:
+    """Return all latencies of these seconds."""
+    return [ms for second in seconds for ms in second.ms]
+
+
+def quantile(share: float, over: float = 1.0) -> Callable[[Sequence[Any]], float]:
+    """Return the statistic: a percentile of latency, over something."""
+    return lambda seconds: percentile(latencies(seconds), share) / over
+
+
+def violations(slo_ms: float) -> Callable[[Sequence[Any]], float]:
+    """Return the statistic: seconds whose p99 is over the SLO."""
+    return lambda seconds: float(
+        sum(percentile(second.ms, 0.99) > slo_ms for second in seconds)
+    )
+
+
+def used(key: str) -> Callable[[Sequence[Any]], float]:
+    """Return the statistic: a service's share of the CPU."""
+    return lambda seconds: mean([second.cpu_pct.get(key, 0.0) for second in seconds])
+
+
+def worked(over: Mapping[str, float]) -> Callable[[Sequence[Any]], float]:
+    """Return the statistic: the neighbours' work over these, a mean of ratios."""
+
+    def ratio(seconds: Sequence[Any]) -> float:
+        return mean(
+            [mean([s.work[key] for s in seconds]) / over[key] for key in sorted(over)]
+        )
+
+    return ratio
+
+
+def given_back(over: Mapping[str, float]) -> Callable[[Sequence[Any]], float]:
+    """Return the statistic: the same, had the neighbours the agent's CPU as well."""
+
+    def ratio(seconds: Sequence[Any]) -> float:
+        theirs = sum(used(key)(seconds) for key in over)
+        return worked(over)(seconds) * (1 + used("vagus")(seconds) / theirs)
+
+    return ratio
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean; NaN where there is nothing."""
+    return float(np.mean(values)) if len(values) else math.nan
+
+
+def work_of(arms: Sequence[Arm]) -> dict[str, float]:
+    """Return each neighbour's work a second, the median over these arms."""
+    names = {key for arm in arms for second in arm.seconds for key in second.work}
+    return {
+        key: float(np.median([mean([s.work[key] for s in a.seconds]) for a in arms]))
+        for key in sorted(names)
+    }
+
+
+def settle_s(arm: Arm, alone_ms: float) -> float:
+    """Return when the protected was well again: 2 s with p90 near what it is alone.
+
+    Seconds after the neighbours began; NaN where it never was.
+    """
+    requests = arm.row["requests"][arm.row["protected"]]
+    length = arm.row["end_s"] - arm.row["begin_s"]
+    for start in np.arange(0.0, length - 2.0, 0.1):
+        span = [ms for _, ms, _ in _within(requests, start, start + 2.0)]
+        if span and percentile(span, 0.9) <= SETTLED * alone_ms:
+            return float(start)
+    return math.nan
+
+
+def violated_s(arm: Arm, slo_ms: float) -> float:
+    """Return the seconds over the SLO since the neighbours began, all of them."""
+    requests = arm.row["requests"][arm.row["protected"]]
+    length = arm.row["end_s"] - arm.row["begin_s"]
+    spans = [_within(requests, start, start + 1.0) for start in range(int(length))]
+    return float(sum(percentile([ms for _, ms, _ in s], 0.99) > slo_ms for s in spans))
+
+
+def withdrawals(arm: Arm) -> list[tuple[float, float]]:
+    """Return when the agent had let a knob go for a moment, and what that led to.
+
+    A second before and two after belong to it: a backlog drains slowly.
+    """
+    if not arm.row["record"]:
+        return []
+    path, row = arm.folder / arm.row["record"], arm.row
+    spans = told.withdrawn(path, row["begin_s"], row["end_s"])
+    return [(start - 1, end + 2) for start, end in spans]
+
+
+def held_ms(arm: Arm) -> list[float]:
+    """Return the protected's latencies while no knob was withdrawn."""
+    gone = withdrawals(arm)
+    return [
+        ms
+        for second in arm.seconds
+        if not any(a < second.start_s + 1 and b > second.start_s for a, b in gone)
+        for ms in second.ms
+    ]
+
+
+def inferring_ms(arm: Arm) -> list[float]:
+    """Return the protected's latencies in windows in which the engine worked."""
+    if not arm.row["record"]:
+        return []
+    begin = arm.row["begin_s"]
+    requests = arm.row["requests"][arm.row["protected"]]
+    found: list[float] = []
+    for start, end in told.inferring(arm.folder / arm.row["record"]):
+        start = max(start, arm.row["start_s"])
+        end = min(end, arm.row["end_s"])
+        found += [ms for _, ms, _ in _within(requests, start - begin, end - begin)]
+    return found
+
+
+# ---------------------------------------------------------------------- results
+
+
+@dataclass(frozen=True)
+class Result:
+    """All metrics of one phase of a scenario in one variant: (arm, metric) -> it."""
+
+    scene: Scene
+    phase: str
+    arms: Sequence[Arm]
+    found: Mapping[tuple[str, str], Interval]
+
+    def names(self) -> list[str]:
+        """Return the arms' names, as they were first played; alone first."""
+        return list(dict.fromkeys(arm.name for arm in self.arms))
+
+    def of(self, name: str) -> list[Arm]:
+        """Return the plays of one arm."""
+        return [arm for arm in self.arms if arm.name == name]
+
+    def median(self, arm: str, metric: str) -> float:
+        """Return a median; NaN where that was not measured."""
+        seen = self.found.get((arm, metric))
+        return seen.median if seen else math.nan
+
+
+def plays(
+    arms: Sequence[Arm], statistic: Callable[[Arm], Callable[[Any], float]]
+) -> list[Play]:
+    """Return arms as plays of one statistic."""
+    return [Play(arm.seconds, statistic(arm)) for arm in arms]
+
+
+def result_of(scene: Scene, phase: str, arms: Sequence[Arm]) -> Result:
+    """Return the metrics of one phase."""
+    mine = [arm for arm in arms if arm.phase == phase]
+    alone = {a.boot: quantile(0.99)(a.seconds) for a in mine if a.name == "alone"}
+    expert = work_of([arm for arm in mine if arm.name == "expert"])
+    found: dict[tuple[str, str], Interval] = {}
+    for name in dict.fromkeys(arm.name for arm in mine):
+        group = [arm for arm in mine if arm.name == name]
+        for metric, value in _metrics(scene, group, alone, expert):
+            found[name, metric] = value
+    return Result(scene, phase, mine, found)
+
+
+def _metrics(
+    scene: Scene,
+    group: Sequence[Arm],
+    alone: Mapping[int, float],
+    expert: Mapping[str, float],
+) -> list[tuple[str, Interval]]:
+    """Return every metric of one arm."""
+    found = [
+        ("p50_ms", interval(plays(group, lambda arm: quantile(0.5)))),
+        ("p99_ms", interval(plays(group, lambda arm: quantile(0.99)))),
+        (
+            "isolation",
+            interval(plays(group, lambda arm: quantile(0.99, alone[arm.boot]))),
+        ),
+        ("violation_s", interval(plays(group, lambda arm: violations(scene.slo_ms)))),
+    ]
+    pooled = [second for arm in group for second in arm.seconds]
+    if len(latencies(pooled)) >= NOT_ENOUGH:
+        found.append(("p999_ms", interval([Play(pooled, quantile(0.999))])))
+    if expert and all(expert.values()) and group[0].name != "alone":
+        ratio = functools.partial(worked, expert)
+        found.append(("work_ratio", interval(plays(group, lambda arm: ratio()))))
+        if {scene.services[key].work for key in expert} == {"cpu"} and _agent(group):
+            back = functools.partial(given_back, expert)
+            found.append(
+                ("work_back_ratio", interval(plays(group, lambda arm: back())))
+            )
+    for key in sorted({key for s in pooled for key in s.cpu_pct}):
+        statistic = functools.partial(used, key)
+        each = interval(plays(group, lambda arm, s=statistic: s()))  # type: ignore[misc]
+        found.append((f"cpu_{key}_pct", each))
+    if group[0].name != "alone":
+        settled = [settle_s(arm, alone[arm.boot]) for arm in group]
+        found.append(("settle_s", plain(settled)))
+        violated = [violated_s(arm, scene.slo_ms) for arm in group]
+        found.append(("violation_all_s", plain(violated)))
+        gone = [float(left_out(arm)) for arm in group]
+        found.append(("left_out_s", plain(gone)))
+        found.append(("held", plain([float(arm.row["held"]) for arm in group])))
+    return found + _told(group)
+
+
+def _agent(group: Sequence[Arm]) -> bool:
+    return all("vagus" in second.cpu_pct for arm in group for second in arm.seconds)
+
+
+def _told(group: Sequence[Arm]) -> list[tuple[str, Interval]]:
+    """Return what the agents' records tell."""
+    keys = list(dict.fromkeys(key for arm in group for key in arm.told))
+    found = [(key, plain([arm.told[key] for arm in group])) for key in keys]
+    if keys:
+        busy = [percentile(inferring_ms(arm), 0.99) for arm in group]
+        found.append(("p99_inferring_ms", plain(busy)))
+        held = [percentile(held_ms(arm), 0.99) for arm in group]
+        found.append(("p99_held_ms", plain(held)))
+    return [(key, value) for key, value in found if value.n]
+
+
+def left_out(arm: Arm) -> int:
+    """Return how many seconds of the span were left out."""
+    return len(arm.row["readings"]) - 1 - len(arm.seconds)
+
+
+def check(scene: Scene, result: Result) -> None:
+    """Refuse what proves nothing: no load, no answers, or no harm done."""
+    where = f"{scene.name} {scene.variant}, {result.phase}"
+    for arm in result.arms:
+        if left_out(arm) > len(arm.seconds):
+            raise Rejected(
+                f"{where}: the emulated machine stalled in {left_out(arm)} of"
+                f" {len(arm.row['readings']) - 1} seconds of {arm.name}"
+            )
+    for arm in result.of("alone"):
+        count, answered = (
+            len(latencies(arm.seconds)),
+            sum(s.answered for s in arm.seconds),
+        )
+        if count < 100:
+            raise Rejected(
+                f"{where}: the load generator made no load ({count} requests)"
+            )
+        if answered < 0.99 * count:
+            raise Rejected(
+                f"{where}: alone, {count - answered} of {count} requests had no answer"
+            )
+    if not scene.hurts or "default" not in result.names():
+        return
+    times = result.median("default", "isolation")
+    if not times >= scene.hurts:
+        raise Rejected(
+            f"{where}: p99 with neighbours is {times:.1f} times alone, under"
+            f" {scene.hurts:.0f}: what does not hurt proves nothing"
+        )

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Every read-only verb's whole output, as text and as JSON.
+
+To keep new outputs: VAGUS_GOLDEN=write pytest tests/unit/cli/test_golden.py
+"""
+
+import json
+
+import pytest
+
+OUTPUTS = {
+    "explain-1": ["explain", "1"],
+    "explain-2": ["explain", "2"],
+    "explain-full": ["explain", "1", "--full"],
+    "decisions": ["decisions"],
+    "decisions-backup": ["decisions", "--unit", "backup"],
+    "decisions-none": ["decisions", "-t", "now"],
+    "events": ["events"],
+    "events-csv": ["events", "-o", "csv"],
+    "events-runq": ["events", "--filter", "runq"],
+    "top": ["top", "--once"],
+    "record-ls": ["record", "ls"],
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_text(vagus, golden, name):
+    code, out, err = vagus(*OUTPUTS[name])
+    assert (code, err) == (0, "")
+    golden(f"{name}.txt", out)
+    assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(
+    "name", ["explain-1", "decisions", "events-runq", "top", "record-ls"]
+)
+def test_json(vagus, golden, name):
+    code, out, _ = vagus(*OUTPUTS[name], "--json")
+    assert code == 0
+    json.loads(out)
+    golden(f"{name}.json", out)
+
+
+def test_a_story_fits_one_screen_of_80_columns(vagus):
+    for number in ("1", "2"):
+        _, out, _ = vagus("explain", number)
+        assert max(map(len, out.splitlines())) <= 80
+        assert out.count("\n") <= 40
+
+
+@pytest.mark.parametrize("what", ["backup", "backup.service", "1006", "#1", "postgres"])
+def test_a_story_is_found_by_unit_and_process(vagus, what):
+    _, out, _ = vagus("explain", what)
+    assert out.startswith("decision 1 ")
+
+
+def test_the_latest_decision_of_a_workload_is_told(vagus):
+    _, out, _ = vagus("explain", "shop")
+    assert out.startswith("decision 2 ")
+
+
+def test_colour_is_for_terminals_only(monkeypatch):
+    from vagus.cli.paint import paint_for
+
+    class Terminal:
+        def isatty(self):
+            return True
+
+    assert paint_for(Terminal(), {"TERM": "xterm"}).is_on
+    assert not paint_for(Terminal(), {"TERM": "xterm", "NO_COLOR": "1"}).is_on
+    assert not paint_for(Terminal(), {"TERM": "dumb"}).is_on
+    with open("/dev/null") as file:
+        assert not paint_for(file, {"TERM": "xterm"}).is_on

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""The past, stepped through, recomputed, and tried under another policy."""
+
+import contextlib
+import json
+import time
+import zlib
+from datetime import datetime
+
+import msgspec
+import pytest
+
+from vagus.course import Course
+from vagus.decide.engine import Engine
+from vagus.decide.rules import Rules
+from vagus.decide.stance import LlmDecider
+from vagus.flow import Quality
+from vagus.policy.load import loads
+from vagus.record import pack, schema
+from vagus.record.read import Reader
+from vagus.record.store import Recorder
+
+POLICY = """\
+version: 1
+objective: "Keep the shop fast. Backups can wait."
+mode: enforce
+decider: rules
+workloads:
+  shop: {match: {unit: shop.service}, role: web, slo: {run_queue_p99: 2ms}}
+  backup: {match: {unit: backup.service}, role: backup}
+never_touch: [postgres]
+"""
+HOUR = datetime(2026, 11, 23, 12, 0)
+
+
+@pytest.fixture
+def past(tmp_path, tick_record):
+    """Forty ticks of the story, decided and verified by the real code."""
+    policy = loads(POLICY)
+    course, decider = Course(policy), Rules(policy)
+    path = tmp_path / "past.db"
+    with Recorder(path) as recorder:
+        recorder.put_policy(1, policy.text_hash, POLICY)
+        for tick in range(1, 61):
+            base = tick_record(tick)
+            loads_ = {
+                name: msgspec.structs.replace(load, policy=name, by="unit")
+                for name, load in base.window.workloads.items()
+                if name != "postgres"
+            }
+            window = msgspec.structs.replace(base.window, workloads=loads_)
+            course.refresh(window.end_ns, HOUR)
+            course.consider(decider, window, window.end_ns + 1_234_567)
+            proposal, verdict, basis = course.take_fresh()
+            recorder.put(
+                msgspec.structs.replace(
+                    base,
+                    window=window,
+                    proposal=proposal,
+                    verdict=verdict,
+                    basis=basis,
+                    policy=policy.text_hash,
+                    granted=[],
+                    ended=[],
+                    failed=[],
+                    effects=[],
+                )
+            )
+    return path
+
+
+def test_every_verdict_comes_out_again(vagus, past):
+    code, out, _ = vagus("replay", "--check", "--record", str(past), "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["verdicts"] >= 2
+    assert found["skipped"] == 0 and found["differences"] == []
+
+
+def test_an_altered_window_is_named_by_its_verdict(vagus, past):
+    with Reader(past) as reader:
+        tick = next(
+            one.window.tick
+            for one in reader.between(0, 2**62)
+            if one.verdict and one.verdict.allowed
+        )
+    db = schema.open_writer(past)
+    data = db.execute("SELECT data FROM windows WHERE id = ?", (tick,)).fetchone()[0]
+    row = msgspec.msgpack.decode(pack._unsqueeze(data), type=pack.Row)
+    row.names = [name for name in row.names or ["shop", "backup"] if name != "shop"]
+    altered = pack._squeeze(msgspec.msgpack.encode(row))
+    db.execute("UPDATE windows SET data = ? WHERE id = ?", (altered, tick))
+    db.close()
+    code, out, _ = vagus("replay", "--check", "--record", str(past))
+    assert code == 1
+    assert f"tick {tick} " in out
+    assert "shop unknown" in out  # the verdict itself differs: shop is not there
+
+
+def test_the_past_is_stepped_through_as_top_showed_it(vagus):
+    code, out, _ = vagus("replay", "--changes")
+    assert code == 0
+    assert out.count("tick ") == 4  # decision, effects, decision, end
+    assert "protect cpu 2" in out
+    code, out, _ = vagus("replay", "-t", "12:00:31", "--until", "12:00:33", "--json")
+    assert [json.loads(line)["tick"] for line in out.splitlines()] == [31, 32, 33]
+    code, _, err = vagus("replay", "-t", "now")
+    assert code == 6 and "record ls" in err
+
+
+def test_another_policy_is_tried_on_the_past(vagus, past, tmp_path):
+    code, out, _ = vagus("backtest", "--record", str(past), "--json")
+    found = json.loads(out)
+    assert code == 0 and found["windows"] == 60
+    assert found["agree_pct"] == 100.0  # the same decider and policy, the same past
+    other = tmp_path / "other.yaml"
+    other.write_text(POLICY.replace("[postgres]", "[postgres, backup]"))
+    _, out, _ = vagus("backtest", "--policy", str(other), "--record", str(past))
+    assert "%" in out and "WOULD HAVE" in out
+    _, out, _ = vagus("backtest", "--decider", "none", "--record", str(past), "--json")
+    assert json.loads(out)["would_s"] == {}
+
+
+@pytest.fixture
+def asked(tmp_path, tick_record):
+    """Some ticks of the story, decided by the shipped model."""
+    policy = loads(POLICY.replace("decider: rules", "decider: llm"))
+    course = Course(policy)
+    path = tmp_path / "asked.db"
+    with (
+        Recorder(path) as recorder,
+        contextlib.closing(LlmDecider(policy, Engine(), Rules(policy))) as decider,
+    ):
+        recorder.put_policy(1, policy.text_hash, POLICY)
+        deadline = time.monotonic() + 60
+        # At rest, and where the shop begins to suffer: two questions.
+        for tick in (28, 31):
+            answered = False
+            while not answered and time.monotonic() < deadline:
+                base = tick_record(tick)
+                window = msgspec.structs.replace(base.window, quality=Quality())
+                course.refresh(window.end_ns, HOUR)
+                course.consider(decider, window, window.end_ns + 7)
+                proposal, verdict, basis = course.take_fresh()
+                made = {"proposal": proposal, "verdict": verdict, "basis": basis}
+                made |= {"window": window, "policy": policy.text_hash}
+                lists = ("granted", "ended", "failed", "effects")
+                empty: dict[str, list[object]] = {key: [] for key in lists}
+                recorder.put(msgspec.structs.replace(base, **made, **empty))
+                answered = bool(proposal and not proposal.fallback)
+                time.sleep(0.1)
+            assert answered
+    return path
+
+
+@pytest.mark.needs("model")
+def test_the_model_answers_the_recorded_questions_as_it_did(vagus, asked):
+    code, out, _ = vagus("replay", "--check", "--record", str(asked), "--json")
+    found = json.loads(out)["replies"]
+    assert found["asked"] >= 1 and found["differences"] == [], out
+    assert code == 0
+    db = schema.open_writer(asked)
+    rows = db.execute("SELECT id, window, answer FROM decisions").fetchall()
+    number, window, answer = next(row for row in rows if zlib.decompress(row[2]))
+    text = zlib.decompress(answer).decode()
+    assert "<leave>" in text or "<yield" in text or "<protect" in text
+    altered = zlib.compress((text + "<leave>").encode())
+    db.execute("UPDATE decisions SET answer = ? WHERE id = ?", (altered, number))
+    db.close()
+    code, out, _ = vagus("replay", "--check", "--record", str(asked))
+    assert code == 1 and "the answer differs" in out
+    assert f"tick {window} " in out or "tick " in out
+    code, out, _ = vagus("replay", "--check", "--record", str(asked), "--no-model")
+    assert code == 0 and "whose model file is not here" in out
+
+
+def test_a_dump_of_changes_says_nothing_twice(vagus):
+    _, out, _ = vagus(
+        "record", "dump", "--changes", "-t", "12:00:30", "--until", "12:00:37"
+    )
+    found = [json.loads(line)["window"] for line in out.splitlines()]
+    assert [one["tick"] for one in found] == list(range(30, 38))
+    assert set(found[0]["workloads"]) == {"shop", "backup", "postgres"}
+    assert all(
+        one["workloads"].keys() <= {"shop", "backup", "postgres"} for one in found
+    )
+    _, whole, _ = vagus("record", "dump", "-t", "12:00:30", "--until", "12:00:37")
+    assert len(whole) >= len(out)

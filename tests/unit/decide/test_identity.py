@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""Identity cards from a tree of system files."""
+
+import pytest
+
+from vagus.decide.engine import Engine
+from vagus.decide.identity import Describer, read_status
+from vagus.decide.role import UNKNOWN, RoleBook, telling
+from vagus.flow import Found, Identity, Role
+from vagus.record.redact import redactor
+
+STATUS = """Package: nginx
+Status: install ok installed
+Description: small, powerful, scalable web/proxy server
+ Nginx ("engine X") is ...
+
+Package: restic
+Maintainer: x
+Description: backup program with multiple revisions
+ restic is ...
+
+Package: bare
+Status: install ok installed
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    files = {
+        "var/lib/dpkg/status": STATUS,
+        "var/lib/dpkg/info/nginx.list": "/.\n/usr\n/usr/sbin\n/usr/sbin/nginx\n",
+        "var/lib/dpkg/info/restic:amd64.list": "/.\n/bin/restic\n/etc/restic.conf\n",
+        "var/lib/dpkg/info/bare.list": "/usr/bin/bare\n",
+        "usr/lib/systemd/system/shop.service": "[Unit]\nDescription=The shop\n",
+        "usr/lib/systemd/system/job@.service": "[Unit]\nDescription=Job %i\n",
+        "etc/systemd/system/shop.service": "[Unit]\nDescription=Our shop\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "proc/7").mkdir(parents=True)
+    (tmp_path / "proc/7/cmdline").write_bytes(b"nginx\0-g\0--password=x\0")
+    return tmp_path
+
+
+def found(unit="shop.service", exe="/usr/sbin/nginx", comms=("nginx",), pids=(7,)):
+    return Found("shop", "/x", 1, unit=unit, exe=exe, comms=comms, pids=pids)
+
+
+def test_the_card_says_what_the_machine_knows(root):
+    card = Describer(root, redactor().text).describe(found())
+    assert card == Identity(
+        "Our shop",
+        "small, powerful, scalable web/proxy server",
+        "/usr/sbin/nginx",
+        "nginx",
+        card.args,
+    )
+    assert card.args.startswith("-g") and "password=x" not in card.args
+    assert Describer(root).describe(found()).args == ""
+
+
+def test_merged_folders_templates_and_what_is_unknown(root):
+    describer = Describer(root)
+    assert describer.synopsis("/usr/bin/restic").startswith("backup program")
+    assert describer.synopsis("/etc/restic.conf") == ""
+    assert describer.synopsis("/usr/bin/bare") == describer.synopsis("") == ""
+    assert describer.unit_description("job@3.service") == "Job %i"
+    assert describer.unit_description("../../etc/passwd") == ""
+    assert describer.describe(found("", "", (), ())) == Identity()
+
+
+def test_a_card_is_made_once(root):
+    describer = Describer(root)
+    first = describer.describe(found())
+    (root / "etc/systemd/system/shop.service").unlink()
+    assert describer.describe(found()) is first
+
+
+def test_the_status_file_of_this_system_is_read():
+    synopses = read_status(STATUS)
+    assert synopses == {
+        "nginx": "small, powerful, scalable web/proxy server",
+        "restic": "backup program with multiple revisions",
+    }
+
+
+def test_without_a_model_roles_are_the_default_or_the_policys():
+    book = RoleBook(None)
+    assert book.role(Identity(synopsis="web server")) == UNKNOWN
+    given = Role("database", "service", "policy")
+    assert book.role(Identity(), given) == given
+    half = Role("backup", "unknown", "policy")
+    assert book.role(Identity(), half) == Role("backup", "deferrable", "policy")
+
+
+@pytest.mark.needs("model")
+def test_the_model_is_asked_once_for_each_identity():
+    with Engine() as engine:
+        while not engine.ready:
+            engine.pump()
+        book = RoleBook(engine)
+        card = Identity(synopsis="backup program with encryption", comm="restic")
+        assert book.role(card) == UNKNOWN  # does not wait
+        while engine.busy:
+            engine.pump()
+        role = book.role(card)
+        assert role.source == "model"
+        for _ in range(5):
+            assert book.role(card) == role
+        assert engine.state().calls == 1
+
+
+@pytest.mark.parametrize(
+    ("exe", "comm", "args", "told"),
+    [
+        ("/usr/bin/dash", "sh", "-c while :; do :; done", False),
+        ("/usr/bin/python3.13", "python3", "/opt/shop/app.py", False),
+        ("", "bash", "/tmp/loop.sh", False),
+        ("/usr/bin/bash", "bash", "", True),
+        ("/usr/sbin/nginx", "nginx", "-g daemon off;", True),
+        ("/usr/sbin/nginx", "sh", "-c x", True),
+    ],
+)
+def test_an_interpreter_does_not_say_what_it_runs(exe, comm, args, told):
+    card = Identity("Web shop", "GNU shell", exe, comm, args)
+    assert telling(card) == (card if told else Identity("Web shop"))

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""Nothing that a Record can hold is lost on the way, whatever fields it gains."""
+
+import itertools
+from enum import Enum
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vagus.flow import Quality, Record, Use, Window, Word, WorkloadWindow
+from vagus.record.pack import KEY_EVERY, Packer, Unpacker
+from vagus.record.read import Reader
+from vagus.record.store import Recorder
+
+
+def filled(kind: Any, count: itertools.count) -> Any:
+    """Make a value of a msgspec type in which no field has its default."""
+    info = msgspec.inspect.type_info(kind)
+    return _filled(info, count)
+
+
+def _filled(info: Any, count: Any) -> Any:
+    inspect = msgspec.inspect
+    match info:
+        case inspect.StructType():
+            fields = {one.name: _filled(one.type, count) for one in info.fields}
+            return info.cls(**fields)
+        case inspect.ListType() | inspect.VarTupleType():
+            return [_filled(info.item_type, count), _filled(info.item_type, count)]
+        case inspect.DictType():
+            key = _filled(info.key_type, count)
+            return {key: _filled(info.value_type, count)}
+        case inspect.UnionType():
+            kinds = [one for one in info.types if type(one) is not inspect.NoneType]
+            return _filled(kinds[0], count)
+        case inspect.EnumType():
+            members: list[Enum] = list(info.cls)
+            return members[next(count) % len(members)]
+        case inspect.StrType():
+            return f"text {next(count)}"
+        case inspect.BytesType():
+            return f"bytes {next(count)}".encode()
+        case inspect.IntType():
+            return next(count) + 1000
+        case inspect.FloatType():
+            return next(count) + 0.1
+        case inspect.BoolType():
+            return True
+    raise AssertionError(info)
+
+
+def test_every_field_of_a_record_comes_back(tmp_path):
+    wanted = filled(Record, itertools.count())
+    load = next(iter(wanted.window.workloads.values()))
+    window = msgspec.structs.replace(wanted.window, workloads={load.name: load})
+    wanted = msgspec.structs.replace(wanted, window=window)
+    with Recorder(tmp_path / "r.db") as recorder:
+        recorder.put(wanted)
+    with Reader(tmp_path / "r.db") as reader:
+        (found,) = reader.between(0, 2**62)
+    for name in Record.__struct_fields__:
+        assert getattr(found, name) == getattr(wanted, name), name
+
+
+def test_a_second_verdict_is_no_second_decision(tmp_path, tick_record):
+    first = tick_record(32)
+    later = msgspec.structs.replace(
+        first,
+        wall_ns=first.wall_ns + 10**9,
+        window=msgspec.structs.replace(first.window, tick=33),
+        verdict=msgspec.structs.replace(first.verdict, refused=[]),
+        granted=[],
+        failed=[],
+    )
+    with Recorder(tmp_path / "r.db") as recorder:
+        recorder.put(first)
+        recorder.put(later)
+    with Reader(tmp_path / "r.db") as reader:
+        (decision,) = reader.decisions()
+        assert decision.verdicts == 2
+        assert decision.verdict.refused == []
+        assert len(reader.refused(decision.id)) == 2
+        assert [*reader.between(0, 2**62)] == [first, later]
+
+
+NAMES = st.sampled_from(["shop", "backup", "build", "db"])
+NUMBERS = st.dictionaries(
+    st.sampled_from(["cpu_pct", "runq_p99_ns", "io_count"]),
+    st.floats(allow_nan=False),
+    max_size=3,
+)
+
+
+@st.composite
+def loads(draw):
+    name = draw(NAMES)
+    base = filled(WorkloadWindow, itertools.count())
+    return msgspec.structs.replace(
+        base,
+        name=name,
+        cgroup_id=draw(st.integers(1, 3)),
+        numbers=draw(NUMBERS),
+        words={"cpu": draw(st.sampled_from(Word))},
+        uses={"io": draw(st.sampled_from(Use))},
+        programs=draw(st.lists(st.sampled_from(["a", "b"]), max_size=2)),
+        pids=draw(st.lists(st.integers(1, 3), max_size=2)),
+    )
+
+
+@st.composite
+def windows(draw):
+    found = draw(st.lists(loads(), max_size=4, unique_by=lambda load: load.name))
+    return Window(1, 2, 3, {load.name: load for load in found}, {}, Quality())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(windows(), min_size=1, max_size=12), st.integers(0, KEY_EVERY))
+def test_any_run_of_windows_comes_back(many, offset):
+    faces: list[bytes] = []
+
+    def number(data: bytes) -> int:
+        faces.append(data)
+        return len(faces) - 1
+
+    packer, unpacker = Packer(number), Unpacker(lambda at: faces[at])
+    empty = Window(0, 0, 0, {}, {}, Quality())
+    for window in [empty] * offset + many:
+        data, is_key = packer.pack(window, None, "p", {})
+        found, _ = unpacker.unpack(data, is_key)
+        assert found == window
+        assert list(found.workloads) == list(window.workloads)
+
+
+def test_what_does_not_change_costs_little(tick_record):
+    packer = Packer(lambda _: 1)
+    record = tick_record(1)
+    same = (record.cost, "0123456789abcdef", record.counters, record.cpu)
+    first, _ = packer.pack(record.window, *same)
+    second, is_key = packer.pack(record.window, *same)
+    assert not is_key
+    assert len(second) <= 90 < len(first)

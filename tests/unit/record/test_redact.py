@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""Secrets go, everything else stays."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vagus.record.redact import MARK, redactor
+
+SECRETS = [
+    ("restic --password=hunter2 backup", "hunter2"),
+    ("mysqldump --password hunter2 shop", "hunter2"),
+    ("mysql -uroot -phunter2 shop", "hunter2"),
+    ("PGPASSWORD=hunter2 psql", "hunter2"),
+    ("env AWS_SECRET_ACCESS_KEY='abc def' aws s3 ls", "abc def"),
+    ("aws configure AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
+    ("curl -H 'Authorization: Bearer abc.def-123' https://x", "abc.def-123"),
+    ('curl -H "Authorization: Basic dXNlcjpwYXNz" x', "dXNlcjpwYXNz"),
+    ("curl -u admin:hunter2 https://x", "hunter2"),
+    ("curl --user admin:hunter2 https://x", "hunter2"),
+    ("git clone https://me:hunter2@example.org/x.git", "hunter2"),
+    ("git clone https://0123456789abcdef@example.org/x.git", "0123456789abcdef"),
+    ("restic -r rest:https://u:p4ss@host/ backup", "p4ss"),
+    ("app --api-key 12345 --verbose", "12345"),
+    ("app --token=12345", "12345"),
+    ("app --db-pass 12345", "12345"),
+    ("export mypassword=12345", "12345"),
+    ("app api_key:12345", "12345"),
+    ('{"password": "hunter2"}', "hunter2"),
+    ("sshpass -p hunter2 ssh host", "hunter2"),
+    ("gh ghp_0123456789abcdefghijABCDEFGHIJ", "ghp_0123456789abcdefghijABCDEFGHIJ"),
+    ("x eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "eyJzdWIiOiIxIn0"),
+    (
+        "key 5f4dcc3b5aa765d61d8327deb882cf995f4dcc3b",
+        "5f4dcc3b5aa765d61d8327deb882cf99",
+    ),
+    ("k QWxhZGRpbjpvcGVuIHNlc2FtZTEyMzQ1Njc4OTA=", "QWxhZGRpbjpvcGVuIHNlc2FtZTEy"),
+    ("-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----", "abc"),
+    ("Cookie: session=abcdef", "abcdef"),
+]
+
+HARMLESS = [
+    "nginx: worker process",
+    "restic backup /home --exclude=/home/cache",
+    "gcc -O2 -o build/main.o src/main.c",
+    "/usr/lib/postgresql/17/bin/postgres -D /var/lib/postgresql/17/main",
+    "rsync -a user@host:/srv /backup",
+    "curl https://example.org:8443/path?x=1",
+    "python -m compass --author me",
+    "tokenize --passes 3",
+    "memory.high 536870912",
+]
+
+
+@pytest.mark.parametrize(("text", "secret"), SECRETS)
+def test_secret_is_taken_out(text, secret):
+    clean = redactor().text(text)
+    assert secret not in clean
+    assert MARK in clean
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_harmless_text_stays(text):
+    assert redactor().text(text) == text
+
+
+@pytest.mark.parametrize(("text", "secret"), SECRETS)
+def test_redacting_twice_changes_nothing(text, secret):
+    once = redactor().text(text)
+    assert redactor().text(once) == once
+
+
+@given(st.from_regex(r"[A-Z0-9]{6,20}", fullmatch=True))
+def test_password_of_any_shape_is_taken_out(secret):
+    clean = redactor().text(f"app --db-password={secret} run")
+    assert clean == f"app --db-password={MARK} run"
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_taken(text):
+    clean = redactor().text(text)
+    assert redactor().text(clean) == clean
+
+
+def test_patterns_can_be_added_and_the_built_in_ones_left_out():
+    assert redactor([r"shop-\d+"]).text("see shop-123") == f"see {MARK}"
+    assert redactor([r"id=(?P<secret>\d+)"]).text("id=7") == f"id={MARK}"
+    assert redactor(builtin=False).text("--password=x") == "--password=x"
+
+
+def test_a_long_hostile_text_takes_no_time():
+    started = time.monotonic()
+    for text in (
+        "a" * 20_000,
+        "password" * 2_500,
+        "-----BEGIN PRIVATE KEY-----" * 700,
+        "x=" * 10_000,
+        "https://" * 2_500,
+        "mysql " * 3000,
+        "eyJ" * 6000,
+        "-a" * 10_000,
+        "a.b-" * 5_000,
+        "token " * 4_000,
+        "--token-" * 3_000,
+    ):
+        redactor().text(text)
+    assert time.monotonic() - started < 3.0

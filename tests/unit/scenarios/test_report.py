@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""The lab refuses what proves nothing, and shows who cheats."""
+
+import math
+
+import measures
+import pages
+import pytest
+import report
+
+ALONE = ("alone", 5.0, 0.0)
+HURT = ("default", 1900.0, 30.0)
+EXPERT = ("expert", 5.5, 10.0)
+
+
+def test_scenario_that_does_not_hurt_is_rejected(web, played):
+    result = played([ALONE, ("default", 12.5, 30.0)])
+    with pytest.raises(measures.Rejected, match=r"2\.5 times alone, under 3"):
+        measures.check(web, result)
+
+
+def test_scenario_that_hurts_is_accepted(web, played):
+    measures.check(web, played([ALONE, HURT]))
+
+
+def test_server_that_does_not_answer_alone_is_rejected(web, played):
+    with pytest.raises(measures.Rejected, match="had no answer"):
+        measures.check(web, played([("alone", 2000.0, 0.0), HURT]))
+
+
+def test_throttling_everybody_shows_as_lost_work(played):
+    result = played([ALONE, HURT, EXPERT, ("llm", 5.0, 0.1), ("throttle", 5.0, 0.0)])
+    protected, work = report.verdicts(result)
+    assert protected.endswith(": met")
+    assert "leaves them: 0.01" in work and work.endswith("NOT MET")
+    assert "shown as lost work" in report.honest(result)[-1]
+
+
+def test_work_is_also_said_as_if_the_agent_took_no_cpu():
+    use = {"build": 12.0, "backup": 8.0, "vagus": 5.0}
+    seconds = [measures.Second([], 0, use, {"build": 4.0, "backup": 8.0})] * 3
+    over = {"build": 5.0, "backup": 10.0}
+    assert measures.worked(over)(seconds) == pytest.approx(0.8)
+    assert measures.given_back(over)(seconds) == pytest.approx(1.0)
+
+
+def test_good_decider_is_not_called_a_cheat(played):
+    result = played([ALONE, HURT, EXPERT, ("llm", 5.5, 9.8), ("throttle", 5.5, 9.8)])
+    assert all(line.endswith(": met") for line in report.verdicts(result))
+    assert "NOT SHOWN" in report.honest(result)[-1]
+
+
+def test_doing_nothing_shows_as_no_effect(played):
+    boots = [
+        [ALONE, EXPERT, ("default", hurt, 30.0), ("none", same, 30.0)]
+        for hurt, same in ((1900, 1890), (1880, 1900), (1910, 1905))
+    ]
+    assert report.honest(played(*boots))[1].endswith("no effect")
+
+
+def test_doing_nothing_protects_nobody(played):
+    result = played([ALONE, HURT, EXPERT, ("llm", 1900.0, 30.0)])
+    assert report.verdicts(result)[0].endswith("NOT MET")
+
+
+def test_something_that_helps_is_no_nothing(played):
+    arms = [ALONE, HURT, EXPERT, ("none", 900.0, 30.0)]
+    assert report.honest(played(arms, arms, arms))[1].endswith("AN EFFECT")
+
+
+def test_model_must_beat_the_others_with_room_between(played, web):
+    near = [ALONE, HURT, EXPERT, ("llm", 6.0, 9.0), ("rules", 6.0, 9.0)]
+    far = [ALONE, HURT, EXPERT, ("llm", 6.0, 9.0), ("rules", 900.0, 9.0)]
+    result = played(near, far, far)
+    assert "NOT MET" in report._beats(result, "llm", "rules")
+    assert report._beats(result, "llm", "bandit") == ""
+
+
+def test_model_beats_who_is_far_off(played):
+    far = [ALONE, HURT, EXPERT, ("llm", 6.0, 9.0), ("rules", 900.0, 9.0)]
+    assert report._beats(played(far, far, far), "llm", "rules").endswith(": met")
+
+
+def test_noise_floor_is_of_pairs_in_one_boot(played):
+    twice = [ALONE, HURT, EXPERT, ("expert", 6.6, 10.0)]
+    line = report.noise(played(twice, [ALONE, HURT, EXPERT]))
+    assert "differs by 20.0 %" in line and "1 A/A pairs" in line
+
+
+def test_p999_only_with_enough_samples(played):
+    arms = [ALONE, HURT]
+    assert math.isnan(played(arms).median("default", "p999_ms"))
+
+
+def test_p999_with_enough_samples(played):
+    arms = [ALONE, HURT]  # 1,500 a play
+    assert played(*[arms] * 7).median("default", "p999_ms") > 1900
+
+
+def test_who_lost_is_told_with_numbers(played):
+    result = played([ALONE, HURT, EXPERT, ("llm", 1900.0, 30.0)])
+    (line,) = report.lost(result, "llm")
+    assert "380.00 times alone" in line
+    assert "held no knob" in line and "never well again" in line
+    assert "10 seconds were over the SLO" in line
+
+
+def test_rows_are_as_promised(played):
+    for one in report.rows_of(played([ALONE, HURT])):
+        assert {"scenario", "variant", "arm", "metric", "median", "lo", "hi", "n"} <= {
+            *one
+        }
+
+
+def test_page_says_what_was_rejected_and_how_to_do_it_again(played):
+    made = {"commands": ["make bench-lab N=3"], "commits": ["abc"]}
+    made |= {"kernels": ["7.3"]}
+    made |= {"versions": {"gcc": "14"}, "seeds": {"bootstrap": 1}}
+    result = played([ALONE, HURT, EXPERT])
+    text = pages.page(made, [(result, report.section(result))], ["cache: no load"])
+    assert "**Rejected:**" in text and "cache: no load" in text
+    assert "`make bench-lab N=3`" in text and "bootstrap 1" in text
+    assert "| default | 1 |" in text
+
+
+def test_figure_is_drawn(played, tmp_path):
+    pages.figure([played([ALONE, HURT, EXPERT])], tmp_path / "x.png")
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_seconds_in_which_the_machine_stalled_are_left_out(stalling, web):
+    result = stalling({ALONE: [], HURT: [3]})
+    assert [measures.left_out(arm) for arm in result.arms] == [0, 2]
+    assert report.stalls(result).startswith("2 of 20 seconds are left out")
+    measures.check(web, result)
+
+
+def test_machine_that_stalls_all_the_time_measures_nothing(stalling, web):
+    result = stalling({ALONE: [], HURT: [2, 4, 6, 8]})
+    with pytest.raises(measures.Rejected, match="stalled in 8 of 10 seconds"):
+        measures.check(web, result)

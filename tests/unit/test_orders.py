@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""What an operator may tell the running loop."""
+
+from pathlib import Path
+
+import pytest
+from tests.unit.test_loop import POLICY, Bench, S, Scripted
+
+from vagus.errors import DaemonError
+from vagus.flow import Act, Mode, Proposal, Resource, Stance
+from vagus.orders import orders
+
+PROTECT = [Stance("shop", Act.PROTECT, Resource.CPU, 2)]
+SHOP = "role: web, slo: {psi_cpu: 20%}"
+
+
+def of_shop(mode: str) -> str:
+    """Return the policy in which the shop has a mode of its own."""
+    return POLICY.replace(SHOP, f"{SHOP}, mode: {mode}")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def told(bench, number, **args):
+    return orders(bench.loop, {"7": PROTECT}.get)[number](args)
+
+
+def test_approval_reaches_a_workload_that_is_only_advised_on(tmp_path):
+    bench = Bench(tmp_path, of_shop("advise"))
+    bench.run(8)
+    assert bench.machine.number("shop") == 100
+    told(bench, "approve", id="7")
+    bench.run(2)
+    assert bench.machine.number("shop") == 1000
+
+
+def test_standing_down_reaches_a_workload_with_a_mode_of_its_own(tmp_path):
+    bench = Bench(tmp_path, of_shop("enforce"))
+    bench.run(6)
+    assert bench.machine.number("shop") > 100
+    told(bench, "undo", id="all")
+    bench.run(10)
+    assert bench.machine.number("shop") == 100
+
+
+def test_mode_of_one_workload(bench):
+    assert told(bench, "mode", unit="shop") == "the mode of shop is enforce"
+    told(bench, "mode", unit="shop", mode="advise")
+    bench.run(6)
+    assert bench.machine.number("shop") == 100
+    assert bench.machine.number("build") < 100
+    assert told(bench, "mode", unit="shop") == "the mode of shop is advise"
+    told(bench, "mode", mode="enforce")  # for all: the single one is over
+    bench.run(6)
+    assert bench.machine.number("shop") > 100
+    with pytest.raises(DaemonError, match="no workload 'nobody'; it has: shop, build"):
+        told(bench, "mode", unit="nobody")
+
+
+def test_sentence_on_trial_shows_its_plan_and_changes_nothing(bench):
+    decider = bench.loop.parts.decider = Scripted()
+    told(bench, "try", sentence="The build can wait.")
+    assert told(bench, "trial").verdict is None
+    decider.proposal = Proposal("llm", [], "late", objective="another")
+    bench.run(1)
+    assert decider.objective == "The build can wait."
+    assert told(bench, "trial").verdict is None, "an answer to another sentence"
+    stances = [Stance("build", Act.YIELD, Resource.CPU, 2)]
+    answer = Proposal("llm", stances, "it waits", objective="The build can wait.")
+    decider.proposal = answer
+    bench.run(1)
+    trial = told(bench, "trial")
+    assert trial.verdict.allowed == stances
+    assert trial.mode is Mode.ENFORCE
+    bench.run(5)
+    assert decider.objective == ""
+    assert bench.machine.number("build") == 100
+    assert not any(r.proposal and r.proposal.stances for r in bench.records)
+
+
+def test_decider_that_does_not_answer_a_trial_is_asked_as_before(bench):
+    decider = bench.loop.parts.decider = Scripted()
+    bench.run(1)
+    told(bench, "try", sentence="The build can wait.")
+    bench.run(29)
+    assert decider.objective == "The build can wait."
+    bench.run(2)
+    assert decider.objective == ""
+
+
+def test_nothing_to_try_is_said(bench):
+    with pytest.raises(DaemonError, match="say what matters"):
+        told(bench, "try", sentence=" ")
+
+
+def test_say_holds_as_long_as_asked(bench):
+    decider = bench.loop.parts.decider = Scripted()
+    assert told(bench, "say", sentence="x", span="5m") == "for 5 min: x"
+    bench.run(1)
+    assert decider.objective == "x"
+    bench.machine.now += 301_000_000_000
+    bench.run(1)
+    assert decider.objective == ""
+    with pytest.raises(DaemonError, match="later"):
+        told(bench, "say", sentence="x", span="later")
+
+
+def test_orders_change_the_mode_and_come_back(bench):
+    told = orders(bench.loop, lambda number: None)
+    bench.run(5)
+    assert "observe" in told["mode"]({"mode": "observe"})
+    bench.run(40)
+    assert bench.machine.number("shop") == 100
+    told["mode"]({"mode": "enforce"})
+    bench.run(5)
+    assert bench.machine.number("shop") > 100
+    with pytest.raises(DaemonError, match="no mode"):
+        told["mode"]({"mode": "sudo"})
+
+
+def test_orders_say_reaches_the_decider_for_an_hour(bench):
+    told = orders(bench.loop, lambda number: None)
+    bench.loop.parts.decider = decider = Scripted()
+    told["say"]({"sentence": "Finish the build."})
+    bench.run(1)
+    assert decider.objective == "Finish the build."
+    bench.machine.now += 3601 * S
+    bench.run(1)
+    assert decider.objective == ""
+
+
+def test_orders_approve_enforces_advice_and_undo_ends_it(tmp_path):
+    bench = Bench(tmp_path, POLICY.replace("mode: enforce", "mode: advise"))
+    advice = [Stance("shop", Act.PROTECT, Resource.CPU, 2)]
+    told = orders(bench.loop, {"7": advice}.get)
+    bench.run(4)
+    told["approve"]({"id": "7"})
+    bench.run(2)
+    assert bench.machine.number("shop") == 1000
+    told["undo"]({"id": "7"})
+    bench.run(30)
+    assert bench.machine.number("shop") == 100
+    with pytest.raises(DaemonError, match="no decision"):
+        told["approve"]({"id": "8"})
+
+
+def test_orders_undo_all_gives_back_at_once(bench):
+    told = orders(bench.loop, lambda number: None)
+    bench.run(5)
+    told["undo"]({"id": "all"})
+    assert bench.machine.number("shop") == 100
+    bench.run(5)
+    assert bench.machine.number("shop") == 100
+    assert bench.loop.course.policy.mode is Mode.ADVISE
+
+
+def test_orders_mute_leaves_a_workload_alone_for_its_time(bench):
+    told = orders(bench.loop, lambda number: None)
+    bench.run(5)
+    told["mute"]({"workload": "build", "span": "30s"})
+    bench.run(2)
+    assert bench.machine.number("build") == 100
+    bench.run(35)
+    assert bench.machine.number("build") < 100
+    with pytest.raises(DaemonError, match="no workload"):
+        told["mute"]({"workload": "nobody"})

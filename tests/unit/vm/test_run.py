@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""The VM runner on the host: arguments, splats, the status that counts."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+PATH = Path(__file__).parents[3] / "vm/run.py"
+spec = importlib.util.spec_from_file_location("vm_run", PATH)
+assert spec and spec.loader
+vm = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(vm)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "BUG: kernel NULL pointer dereference, address: 0000000000000010",
+        "WARNING: CPU: 0 PID: 12 at kernel/workqueue.c:1450 x+0x1/0x2",
+        "WARNING: kernel/workqueue.c:1450 at __queue_work+0x1/0x2, CPU#0",
+        "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+        "WARNING: possible circular locking dependency detected",
+        "WARNING: inconsistent lock state",
+        "WARNING: suspicious RCU usage",
+        "[ BUG: Invalid wait context ]",
+        "INFO: task kworker/0:1:9 blocked for more than 120 seconds.",
+        "refcount_t: underflow; use-after-free.",
+    ],
+)
+def test_splat_is_seen(line):
+    assert vm.SPLAT.search(f"[    1.0] {line}")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "systemd[1]: Starting up",
+        "vagus: loading out-of-tree module taints kernel.",
+        "vagus: module verification failed: signature and/or required key missing",
+        "Spectre V2 : WARNING: Unprivileged eBPF is enabled",
+    ],
+)
+def test_ordinary_line_is_no_splat(line):
+    assert not vm.SPLAT.search(line)
+
+
+def finish(tmp_path, status=None, console="", timed_out=False):
+    """Ask for the verdict on a run that left these files."""
+    if status is not None:
+        (tmp_path / "status").write_text(f"{status}\n")
+    log = tmp_path / "console.log"
+    log.write_text(console)
+    args = vm.parse(["--", "true"])
+    return vm.verdict(tmp_path, log, timed_out, args)
+
+
+def test_status_of_the_command_comes_back(tmp_path):
+    assert finish(tmp_path, status=3) == 3
+
+
+def test_guest_without_status_fails(tmp_path):
+    assert finish(tmp_path) == vm.BOOT_FAILED
+
+
+def test_splat_fails_a_run_that_says_zero(tmp_path):
+    assert finish(tmp_path, status=0, console="BUG: bad\n") == vm.SPLATTED
+
+
+def test_timeout_fails(tmp_path):
+    assert finish(tmp_path, status=0, timed_out=True) == vm.TIMED_OUT
+
+
+def test_icount_with_two_cpus_is_refused():
+    with pytest.raises(SystemExit):
+        vm.parse(["--icount", "--smp", "2", "--", "true"])
+
+
+def test_debug_kernel_that_was_not_made_is_named_with_the_remedy(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(vm, "CACHE", tmp_path)
+    with pytest.raises(SystemExit):
+        vm.parse(["--kernel", "debug", "--", "true"])
+    assert "make vm-debug-kernel" in capsys.readouterr().err
+    (tmp_path / "boot").mkdir()
+    (tmp_path / "boot/vmlinuz-debug").touch()
+    assert vm.parse(["--kernel", "debug", "--", "true"]).kernel == "debug"
+    assert "-initrd" not in vm.qemu_base("debug", 1, 512)
+    (tmp_path / "boot/initrd-7.3").touch()
+    assert "-initrd" in vm.qemu_base("7.3", 1, 512)

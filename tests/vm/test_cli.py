@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: MIT
+"""The commands a person types, against a real agent and the real module."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path("/sys/fs/cgroup")
+AGENT = Path(__file__).parents[2] / "agent"
+POLICY = """\
+version: 1
+objective: "Keep the shop fast."
+mode: {mode}
+decider: static
+workloads:
+  shop: {{match: {{cgroup: "{base}/shop"}}}}
+  batch: {{match: {{cgroup: "{base}/batch"}}}}
+static: {{shop: protect cpu 2, batch: yield cpu 2}}
+budget: {{lease: 3s, cooldown: 0s, actions_per_minute: 100}}
+decide: {{min_interval: 100ms}}
+"""
+
+
+class Shell:
+    """Runs `vagus VERB ...` as a person does, and the agent behind it."""
+
+    def __init__(self, base, work):
+        self.base, self.work = base, work
+        self.record, self.socket = work / "record.db", work / "socket"
+        self.policy, self.log = work / "policy.yaml", work / "log"
+        self.agent = None
+        self.env = {
+            **os.environ,
+            "PYTHONPATH": str(AGENT),
+            "VAGUS_RECORD": str(self.record),
+            "VAGUS_SOCKET": str(self.socket),
+        }
+
+    def __call__(self, *words, code=0):
+        done = subprocess.run(
+            [sys.executable, "-m", "vagus.cli.main", *words],
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == code, (words, done.stdout, done.stderr)
+        return done.stdout if code == 0 else done.stderr
+
+    def json(self, *words):
+        return json.loads(self(*words, "--json"))
+
+    def start(self, mode="enforce"):
+        text = POLICY.format(mode=mode, base=f"/{self.base.relative_to(ROOT)}")
+        self.policy.write_text(text)
+        argv = [sys.executable, "-m", "vagus.cli.main", "run", "--policy", self.policy]
+        with self.log.open("w") as log:
+            self.agent = subprocess.Popen(argv, env=self.env, stderr=log)
+        began = until(
+            lambda: self.socket.exists() and (self.weight() or mode != "enforce"), 120
+        )
+        assert began, self.log.read_text()[-3000:]
+
+    def stop(self, how=signal.SIGTERM):
+        if self.agent is not None and self.agent.poll() is None:
+            self.agent.send_signal(how)
+            self.agent.wait(30)
+
+    def weight(self):
+        """Return the shop's weight where it is not the old one."""
+        text = (self.base / "shop/cpu.weight").read_text().strip()
+        return "" if text == "100" else text
+
+
+def until(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(AssertionError):
+            if found := condition():
+                return found
+        time.sleep(0.2)
+    return False
+
+
+@pytest.fixture
+def shell(cgroup, tmp_path, loaded):
+    """A shop and a batch job, and no agent yet."""
+    (cgroup.parent / "cgroup.subtree_control").write_text("+cpu +memory +io")
+    (cgroup / "cgroup.subtree_control").write_text("+cpu +memory +io")
+    children = []
+    for name in ("shop", "batch"):
+        (cgroup / name).mkdir()
+        child = subprocess.Popen(["sleep", "10000"])
+        (cgroup / name / "cgroup.procs").write_text(str(child.pid))
+        children.append(child)
+    one = Shell(cgroup, tmp_path)
+    yield one
+    one.stop()
+    for child in children:
+        child.kill()
+        child.wait()
+
+
+def test_a_day_with_the_agent(shell):
+    shell.start()
+    assert until(lambda: shell.json("decisions"))
+    board = shell.json("top")
+    assert board["source"] == "agent" and board["mode"] == "enforce"
+    assert {line["name"] for line in board["lines"]} >= {"shop", "batch"}
+    assert any(lease["knob"] == "cpu.weight" for lease in board["leases"])
+    assert "protect cpu" in shell("top", "--once")
+
+    story = shell.json("explain", "shop")
+    assert story["decider"] == "static"
+    (weight,) = [
+        one
+        for one in story["written"]
+        if one["workload"] == "shop" and one["knob"] == "cpu.weight"
+    ][:1]
+    assert weight["old"] == "100"
+    text = shell("explain", "shop")
+    assert "cpu.weight" in text and "vagus undo" in text
+
+    counters = shell.json("doctor")["counters"]
+    assert counters["leases.granted"] >= 1
+    assert counters["table.seen"] > 0
+    assert shell.json("plan")["settings"]
+
+    assert "back" in shell("undo", str(story["id"]))
+    assert until(lambda: not shell.weight(), 90)  # it is let go step by step
+    assert until(lambda: shell.json("explain", str(story["id"]))["written"][0]["end"])
+
+    assert "advise" in shell("mode", "advise")
+    shell.stop()
+    assert shell.agent.returncode == 0
+    assert shell.json("top")["source"] == "record"
+    assert "no agent runs here" in shell("mode", code=7)
+
+
+def test_off_with_and_without_the_agent(shell):
+    shell.start()
+    said = shell("off")
+    assert "given back" in said
+    assert not shell.weight()
+    time.sleep(4)
+    assert not shell.weight(), "the agent must not take it again"
+    assert "only advises" in shell("off")  # with nothing held it is told as well
+    assert "advise" in shell("mode")
+    shell.stop()
+    assert shell("off") == "nothing was held\n"
+
+
+def test_kill_9_leaves_a_record_and_no_setting(shell):
+    shell.start()
+    assert until(lambda: shell.json("top")["leases"])
+    time.sleep(2)
+    shell.stop(signal.SIGKILL)
+    killed = time.time_ns()
+    assert until(lambda: not shell.weight(), 5)
+    board = shell.json("top")
+    assert board["source"] == "record"
+    assert board["leases"] == []
+    assert killed - board["wall_ns"] < 3.5e9  # 2 s, and the window itself
+    story = shell.json("explain", "shop")
+    assert story["undo"].startswith("nothing is held")
+
+
+def test_what_is_missing_is_one_sentence(shell, tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("version: 1\nmode: bogus\n")
+    assert "bad.yaml:2:7" in shell("run", "--policy", str(bad), code=2)
+    good = POLICY.format(mode="enforce", base="/x")
+    shell.policy.write_text(good + 'model: {path: "/none.gguf"}\n')
+    text = shell.policy.read_text().replace("static\n", "llm\n")
+    shell.policy.write_text(text)
+    assert "no model at /none.gguf" in shell("run", "--policy", shell.policy, code=5)
+    subprocess.run(["rmmod", "vagus"], check=True)
+    try:
+        shell.policy.write_text(good)
+        said = shell("run", "--policy", str(shell.policy), code=3)
+        assert said.startswith("vagus: ") and said.count("\n") == 1
+        assert "vagus" in shell("off", code=3)
+    finally:
+        subprocess.run(
+            ["insmod", f"/vagus/.output/kmod/{os.uname().release}/vagus.ko"], check=True
+        )
