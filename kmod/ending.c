@@ -7,8 +7,8 @@
  * somebody else has set it and theirs stays; else the saved state goes back.
  *
  * Every owner has one work that ends its leases, newest first, so that changes
- * that were made one upon the other are unwound.  A target whose writes may
- * block, and one that has to be tried again, goes on in a work of its own.
+ * that were made one upon the other are unwound.  A target whose writes may wait
+ * for something, and one that has to be tried again, goes on in a work of its own.
  */
 #include <linux/cleanup.h>
 #include <linux/jiffies.h>
@@ -30,7 +30,15 @@ struct vagus_held vagus_held = {
 	.settling = __WAIT_QUEUE_HEAD_INITIALIZER(vagus_held.settling),
 };
 
+/* Soon, also on a machine that is busy or short of memory: gives back what was taken. */
 static struct workqueue_struct *queue;
+/* For writes that wait for works which are not for reclaim: the former must not. */
+static struct workqueue_struct *patient;
+
+static struct workqueue_struct *queue_of(const struct vagus_lease *lease)
+{
+	return lease->target.knob && lease->target.knob->flushes ? patient : queue;
+}
 
 /* ---- owners ---- */
 
@@ -275,7 +283,7 @@ static bool try_again(struct vagus_lease *lease)
 		return false;
 	lease->state = RETRY;
 	/* While the module is unloaded nobody waits; what passes, passes at once. */
-	queue_delayed_work(queue, &lease->work, vagus_held.closing ? 1 :
+	queue_delayed_work(queue_of(lease), &lease->work, vagus_held.closing ? 1 :
 			   msecs_to_jiffies(RETRY_MS << (lease->tries - 1)));
 	return true;
 }
@@ -333,8 +341,8 @@ static void end_due(struct work_struct *work)
 	struct vagus_lease *lease;
 
 	while ((lease = next_due(owner))) {
-		if (lease->target.slow)
-			queue_delayed_work(queue, &lease->work, 0);
+		if (lease->target.slow || queue_of(lease) != queue)
+			queue_delayed_work(queue_of(lease), &lease->work, 0);
 		else
 			end_lease(lease);
 	}
@@ -419,15 +427,19 @@ static struct notifier_block release = {
  */
 int vagus_lease_init(void)
 {
-	int err;
+	int err = -ENOMEM;
 
-	/* Soon, also on a machine that is busy: they give back what was taken. */
 	queue = alloc_workqueue("vagus", WQ_UNBOUND | WQ_HIGHPRI | WQ_MEM_RECLAIM, 0);
 	if (!queue)
-		return -ENOMEM;
-	err = netlink_register_notifier(&release);
-	if (err)
-		destroy_workqueue(queue);
+		return err;
+	patient = alloc_workqueue("vagus_patient", WQ_UNBOUND | WQ_HIGHPRI, 0);
+	if (patient)
+		err = netlink_register_notifier(&release);
+	if (!err)
+		return 0;
+	if (patient)
+		destroy_workqueue(patient);
+	destroy_workqueue(queue);
 	return err;
 }
 
@@ -439,7 +451,7 @@ static bool none_left(void)
 	/* Those that wait for another attempt need not wait. */
 	list_for_each_entry(lease, &vagus_held.all, in_all)
 		if (lease->state == RETRY && cancel_delayed_work(&lease->work))
-			queue_delayed_work(queue, &lease->work, 0);
+			queue_delayed_work(queue_of(lease), &lease->work, 0);
 	return list_empty(&vagus_held.all);
 }
 
@@ -464,6 +476,7 @@ void vagus_lease_close(void)
 	}
 	/* A lease is out of the lists before its end is told. */
 	flush_workqueue(queue);
+	flush_workqueue(patient);
 }
 
 /**
@@ -481,5 +494,6 @@ void vagus_lease_exit(void)
 		}
 	}
 	drain_workqueue(queue);
+	destroy_workqueue(patient);
 	destroy_workqueue(queue);
 }

@@ -28,8 +28,9 @@ enum vagus_form { PLAIN, CPUSET, BRACKET, LIMITS, WEIGHTS, SHARE };
  * @name: the file's
  * @parent: its directory's, where the name alone is not enough
  * @form: see enum vagus_form
- * @slow: the write may reclaim memory (6.12 ignores that the file is non-blocking)
- *	or wait until memory has moved to another node
+ * @slow: on 6.12 the write may reclaim memory, though the file is non-blocking, or
+ *	wait until memory has moved to another node
+ * @flushes: on 6.12 the write waits for such moves, whoever has caused them
  * @twin: the other file of a compound knob
  * @refusal: why it is never leased; NULL when it is
  */
@@ -38,6 +39,7 @@ struct vagus_knob {
 	const char *parent;
 	enum vagus_form form;
 	bool slow;
+	bool flushes;
 	const char *twin;
 	const char *refusal;
 };

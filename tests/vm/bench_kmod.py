@@ -227,7 +227,7 @@ def measure_fuzz(count: int) -> dict[str, Any]:
     with Module() as module:
         module.off()
     kmodlab.remove_cgroup(home)
-    splats = len(test_kmod_fuzz.splats().splitlines())
+    splats = len(kmodlab.splats())
     print(f"  {count} messages, {errors} refused, {splats} splats")
     return {"fuzz": {"messages": count, "refused": errors, "splats": splats}}
 

@@ -172,6 +172,13 @@ def seed() -> int:
     return number
 
 
+def splats() -> list[str]:
+    """Return what the kernel has complained of since boot."""
+    log = subprocess.check_output(["dmesg"], text=True)
+    marks = ("BUG:", "WARNING:", "Oops", "general protection", "refcount_t")
+    return [line for line in log.splitlines() if any(m in line for m in marks)]
+
+
 def wait_until(true: Callable[[], bool], limit_s: float = 10) -> float:
     """Poll; return the milliseconds that it took, or -1 at the limit."""
     start = time.monotonic()

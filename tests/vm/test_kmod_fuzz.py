@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.vm.kmodlab import enable_controllers, seed
+from tests.vm.kmodlab import enable_controllers, seed, splats
 
 from vagus.abi import Attr, Cmd, LeaseAttr, WorkloadAttr
 from vagus.kmod import Module
@@ -161,12 +161,6 @@ def fuzz_files(seed: int, count: int) -> int:
 def family_id() -> int:
     with Module() as module:
         return int(module._owner.prid)
-
-
-def splats() -> str:
-    log = subprocess.check_output(["dmesg"], text=True)
-    marks = ("BUG:", "WARNING:", "Oops", "general protection", "refcount_t")
-    return "\n".join(x for x in log.splitlines() if any(m in x for m in marks))
 
 
 @pytest.mark.parametrize("who", ["root", "nobody"])

@@ -4,14 +4,16 @@
 import contextlib
 import errno
 import os
+import re
 import select
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.vm.kmodlab import LONG_MS, enable_controllers, hold, wait_until
+from tests.vm.kmodlab import LONG_MS, enable_controllers, hold, splats, wait_until
 
 from vagus.flow import LeaseEnd
 from vagus.kmod import Module
@@ -194,6 +196,40 @@ def test_two_devices_of_one_io_max_are_two_knobs(
     assert limits.read_text().startswith(devices[1])
     module.revoke([two.id])
     assert limits.read_text() == ""
+
+
+def test_memory_moves_back_with_cpuset_mems(module: Module, cgroup: Path) -> None:
+    # 6.12 waits for the move inside the write, which not every work may.
+    if not Path("/sys/devices/system/node/node1").exists():
+        pytest.skip("one memory node: boot with numa=fake=2")
+    mems = cgroup / "cpuset.mems"
+    mems.write_text("0")
+    code = "x = bytearray(b'x') * (64 << 20)\nprint(flush=True)\ninput()"
+
+    def enter() -> None:
+        (cgroup / "cgroup.procs").write_text(str(os.getpid()))
+
+    eater = subprocess.Popen(
+        [sys.executable, "-Sc", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        preexec_fn=enter,
+    )
+    assert eater.stdout and eater.stdout.readline()
+
+    def node_of_most() -> int:
+        numa = Path(f"/proc/{eater.pid}/numa_maps").read_text()
+        pages = [sum(map(int, re.findall(rf" N{n}=(\d+)", numa))) for n in (0, 1)]
+        return pages.index(max(pages))
+
+    assert node_of_most() == 0
+    assert hold(module, mems, "1", 1000).value == "1"
+    assert wait_until(lambda: node_of_most() == 1) >= 0
+    (end,) = ends(module)
+    assert (end.end, end.now) == ("restored", "0")
+    assert wait_until(lambda: node_of_most() == 0) >= 0
+    eater.communicate(b"\n")
+    assert not splats()
 
 
 def test_nested_changes_unwind_newest_first(module: Module, cgroup: Path) -> None:

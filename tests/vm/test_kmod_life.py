@@ -19,6 +19,7 @@ from tests.vm.kmodlab import (
     load,
     remove_cgroup,
     seed,
+    splats,
     unload,
     wait_until,
 )
@@ -63,13 +64,6 @@ def load_on_the_machine() -> Iterator[None]:
     finally:
         stress.terminate()
         stress.wait()
-
-
-def splats() -> list[str]:
-    """Return what the kernel complained of."""
-    log = subprocess.check_output(["dmesg"], text=True)
-    marks = ("BUG:", "WARNING:", "Oops", "general protection", "refcount_t")
-    return [line for line in log.splitlines() if any(m in line for m in marks)]
 
 
 def test_unload_under_a_living_agent(cgroup: Path) -> None:
