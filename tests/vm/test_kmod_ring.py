@@ -32,7 +32,7 @@ pytestmark = pytest.mark.needs("root", "kmod")
 
 RING = Path("/sys/kernel/vagus/ring")
 PAGE = mmap.PAGESIZE
-YIELDER = "import os\nwhile True: os.sched_yield()"
+YIELDER = "import os\nprint(flush=True)\nwhile True: os.sched_yield()"
 
 
 @pytest.fixture
@@ -59,13 +59,14 @@ def noisy(module: Module, cgroup: Path) -> Iterator[Path]:
             (group / "cgroup.procs").write_text(str(os.getpid()))
             os.sched_setaffinity(0, {0})
 
-        hogs.append(
-            subprocess.Popen([sys.executable, "-Sc", YIELDER], preexec_fn=enter)
-        )
+        command = [sys.executable, "-Sc", YIELDER]
+        hogs.append(subprocess.Popen(command, preexec_fn=enter, stdout=subprocess.PIPE))
+    for hog in hogs:
+        assert hog.stdout and hog.stdout.readline() == b"\n"  # it has begun
     yield cgroup
     for hog in hogs:
         hog.kill()
-        hog.wait()
+        hog.communicate()
 
 
 def test_outliers_say_who_waited_how_long_for_whom(module: Module, noisy: Path) -> None:
