@@ -96,6 +96,21 @@ def test_other_controllers_are_named(machine):
     assert [note.split(":")[0] for note in notes] == ["systemd-oomd", "ananicy-cpp"]
 
 
+def test_another_agent_is_named(machine):
+    def start(pid: str, comm: str, *words: str) -> list[str]:
+        (machine / "proc" / pid).mkdir()
+        (machine / "proc" / pid / "comm").write_text(comm + "\n")
+        (machine / "proc" / pid / "cmdline").write_text("\0".join([*words, ""]))
+        return [one.found for one in checks.others(machine)]
+
+    start("11", "sudo", "sudo", "vagus", "run")
+    start("13", "vagus", "/opt/python", "/opt/bin/vagus", "top")
+    (none,) = start("12", "vagus", "/opt/python", "/opt/bin/vagus", "run")
+    assert none == "no other resource controller runs"
+    (note,) = start("99", "vagus", "python", "vagus", "run", "--policy", "mine.yaml")
+    assert note.startswith("vagus: 2 agents (pids 12, 99)")
+
+
 def test_capabilities_and_delegation_are_looked_at(machine):
     (machine / "proc/self/status").write_text("CapEff:\t0000000000000000\n")
     (machine / "sys/fs/cgroup/cgroup.subtree_control").write_text("cpu memory\n")
