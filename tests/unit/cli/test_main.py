@@ -61,7 +61,10 @@ def test_an_error_is_one_sentence_with_its_code(vagus, words, code, sentence):
 
 
 def test_start_up_is_fast_and_imports_no_more_than_needed():
-    """Under 100 ms of CPU, Python's own start included: a busy host adds no CPU."""
+    """Under ten times what Python itself takes, which is some 100 ms when quiet.
+
+    Both are CPU time, and the best of several: a crowded host adds to each alike.
+    """
     env = {"PYTHONPATH": str(AGENT), "PATH": "/usr/bin", "VAGUS_RECORD": "/none"}
     check = (
         "import sys; from vagus.cli.main import main; main(['decisions']);"
@@ -80,7 +83,8 @@ def test_start_up_is_fast_and_imports_no_more_than_needed():
 
     _, imported = run(check)
     assert imported.strip() == ""
-    assert min(run(check)[0] for _ in range(7)) < 0.1
+    used = [(run(check)[0], run("")[0]) for _ in range(7)]
+    assert min(ours for ours, _ in used) < 10 * min(bare for _, bare in used)
 
 
 def test_a_closed_pipe_is_no_error(story):
