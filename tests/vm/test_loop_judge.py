@@ -71,9 +71,9 @@ def swapping():
 
 def test_memory_contention_is_relieved_and_judged_kept(swapping, scene):
     (scene.base / "memory.max").write_text("192M")
-    scene.begin("rules", shop=(MEMORY, "96", "40", "random"))
+    scene.begin("rules", shop=(MEMORY, "160", "100", "random"))
     scene.more(8)
-    scene.run_in("backup", sys.executable, "-c", MEMORY, "256", "60", "in order")
+    scene.run_in("backup", sys.executable, "-c", MEMORY, "256", "100", "in order")
     scene.wait(lambda: int(scene.knob("shop/memory.low")) > 0, 120)
     scene.outcome(Outcome.KEPT)
     effect = next(e for e in scene.effects() if e.outcome is Outcome.KEPT)
