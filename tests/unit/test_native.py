@@ -6,6 +6,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -145,7 +146,17 @@ def test_discarded_and_short_records_are_counted_and_passed_over() -> None:
     producer.put(event(2))
     with producer.ring() as ring:
         assert [e.value for e in ring.drain()] == [2]
-        assert ring.counts() == native.RingCounts(1, 0, 1, 2, 0)
+        assert ring.counts() == native.RingCounts(1, 0, 1, 2, 0, late=1)
+
+
+def test_records_read_long_after_they_were_made_are_late() -> None:
+    producer = Producer()
+    now = time.monotonic_ns()
+    for age_ns in (0, 1_000_000_000, 3_000_000_000, 60_000_000_000):
+        producer.put(struct.pack("<Q", now - age_ns) + event()[8:])
+    with producer.ring() as ring:
+        ring.drain()
+        assert (ring.counts().seen, ring.counts().late) == (4, 2)
 
 
 def test_lost_records_add_up() -> None:

@@ -102,6 +102,10 @@ class SharedProbes:
         """Return records read from the ring."""
         return self._probes.ring.counts().seen if self._probes else 0
 
+    def late(self) -> int:
+        """Return records that were read long after they were made."""
+        return self._probes.ring.counts().late if self._probes else 0
+
     def lost(self, *counters: Counter) -> int:
         """Return what the kernel counted as lost."""
         if self._probes is None:
