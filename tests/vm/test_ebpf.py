@@ -14,6 +14,7 @@ from vagus import native
 from vagus.abi import BlockOp, Counter, EventType, hist_bounds_ns
 from vagus.errors import KernelError
 from vagus.native import Probes, RawEvent
+from vagus.sense.probes import SharedProbes
 
 pytestmark = pytest.mark.needs("root", "bpf")
 OBJECTS = Path(__file__).parent.parent.parent / ".output/ebpf"
@@ -64,6 +65,11 @@ def test_program_without_hook_is_named_and_the_others_run(tmp_path: Path) -> Non
     with Probes(tmp_path) as probes:
         assert list(probes.missing()) == ["memory_refault"]
         assert "workingset_missing: No such" in probes.missing()["memory_refault"]
+    shared = SharedProbes(tmp_path)
+    (told,) = shared.events("memory")
+    assert told.kind == "sense" and told.detail.startswith("memory_refault does not")
+    assert shared.missing("memory") == "" == shared.missing("process")
+    shared.close()
 
 
 def test_broken_object_is_named_and_the_others_run(tmp_path: Path) -> None:
