@@ -380,7 +380,13 @@ def test_what_libbpf_says_is_in_the_error(tmp_path: Path) -> None:
         native.BpfObject(path)
 
 
-def test_errno_becomes_the_error_with_a_remedy() -> None:
+def test_errno_becomes_the_error_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    with pytest.raises(PrivilegeError, match="this root needs CAP_BPF"):
+        failure.raise_for(-errno.EPERM, "loading")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(PrivilegeError, match="run as root"):
         failure.raise_for(-errno.EPERM, "loading")
     with pytest.raises(KernelError, match=r"loading: .*memory"):
@@ -393,5 +399,5 @@ def test_locked_down_kernel_is_told_from_a_missing_privilege(tmp_path: Path) -> 
     with pytest.raises(FeatureMissing, match="lockdown=integrity"):
         failure.raise_for(-errno.EPERM, "loading", lockdown=lockdown)
     lockdown.write_text("none [integrity] confidentiality\n")
-    with pytest.raises(PrivilegeError, match="run as root"):
+    with pytest.raises(PrivilegeError, match="loading: "):
         failure.raise_for(-errno.EPERM, "loading", lockdown=lockdown)

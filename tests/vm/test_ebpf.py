@@ -82,17 +82,23 @@ def test_broken_object_is_named_and_the_others_run(tmp_path: Path) -> None:
         assert probes.block() == {}
 
 
-def test_unprivileged_start_says_what_is_needed() -> None:
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (["--reuid=65534", "--clear-groups"], "run as root"),
+        (["--bounding-set=-bpf,-perfmon,-sys_admin"], "this root needs CAP_BPF"),
+    ],
+    ids=["nobody", "root without CAP_BPF"],
+)
+def test_unprivileged_start_says_what_is_needed(how: list[str], said: str) -> None:
     code = "from pathlib import Path; from vagus import native; "
     code += f"native.Probes(Path({str(OBJECTS)!r}))"
     done = subprocess.run(
-        ["setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
+        ["setpriv", *how, sys.executable, "-c", code], capture_output=True, text=True
     )
     assert done.returncode == 1
     assert "PrivilegeError" in done.stderr
-    assert "run as root" in done.stderr
+    assert said in done.stderr
 
 
 def test_kernel_without_btf_says_what_is_needed() -> None:

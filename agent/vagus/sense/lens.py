@@ -237,7 +237,7 @@ class LensSensor:
         return events
 
     def state(self) -> SourceState:
-        """Return lines read, what could not be measured, and wanted lenses that fail."""
+        """Return lines read, what was not measured; missing names lenses that fail."""
         text = "; ".join(f"{name}: {why}" for name, why in self._errors.items())
         running = sum(lens.lost + lens.garbled for _, lens in self._lenses.values())
         return SourceState(self._seen, self._lost + running, text)
