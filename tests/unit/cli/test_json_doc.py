@@ -60,9 +60,10 @@ Fields may be added; those that are here keep their meaning.
 
 `mode`, `approve`, `undo`, `mute` and `reload` print `order`, their own arguments and
 `answer`, the agent's sentence; `say` prints `plan` and `answer`. `lens` prints `kind`,
-`counts` (a histogram) and `stacks`. `policy check` prints, a file, `file`, `ok`,
-`errors`, `warnings` and `hash`. `replay --json` prints what `top` prints, one object a
-line. Exit codes are in `vagus --help`.
+`count`, `p50_ns`, `p99_ns`, `lost` (not measured), `counts` (a histogram, each from
+`from_ns` on) and `stacks`. `policy check` prints, a file, `file`, `ok`, `errors`,
+`warnings` and `hash`. `replay --json` prints what `top` prints, one object a line.
+Exit codes are in `vagus --help`.
 """
 
 
