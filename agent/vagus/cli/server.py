@@ -26,8 +26,8 @@ from vagus.cli import protocol
 from vagus.cli.board import Tracker
 from vagus.errors import DaemonError, PrivilegeError, VagusError
 from vagus.flow import Record
+from vagus.record.schema import GROUP
 
-GROUP = "vagus"  # may read
 CLIENTS = 32  # at once; more are turned away
 BACKLOG_BYTES = 4 << 20  # unsent to one client before it is cut off
 READS = ("plan", "trial")  # orders that change nothing

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What goes into the recorder comes out again, whatever happens in between."""
 
+import contextlib
 import resource
 import signal
 import sqlite3
@@ -223,11 +224,21 @@ def test_a_foreign_file_is_refused(tmp_path):
     for opener in (Recorder, Reader):
         with pytest.raises(RecordError, match="not a record of Vagus"):
             opener(path)
+    with contextlib.closing(sqlite3.connect(path)) as db:  # and left as it is
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     path = tmp_path / "text.db"
     path.write_text("not a database at all, but long enough to be read as one" * 30)
     for opener in (Recorder, Reader):
         with pytest.raises(RecordError, match="not a"):
             opener(path)
+
+
+def test_a_record_is_for_its_owner_and_the_group_alone(tmp_path, tick_record):
+    with Recorder(tmp_path / "r.db") as recorder:
+        recorder.put(tick_record(1))
+        assert wait_until(lambda: recorder.state().written == 1)
+        modes = {one.name: one.stat().st_mode & 0o137 for one in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(("r.db", "r.db-wal", "r.db-shm"), 0)
 
 
 def test_a_newer_record_is_refused(tmp_path):
