@@ -86,9 +86,11 @@ def _vacuum(args: argparse.Namespace) -> int:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         finally:
             db.close()
-    except sqlite3.Error as error:
+    except (sqlite3.OperationalError, OSError) as error:
         raise RecordError(
             f"{path} cannot be shrunk ({error}); stop the agent, or run as root"
         ) from error
+    except sqlite3.DatabaseError as error:
+        raise schema.damaged(path, error) from error
     print(f"{units.size(before)} -> {units.size(path.stat().st_size)}")
     return 0

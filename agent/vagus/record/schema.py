@@ -242,6 +242,14 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
     return version
 
 
+def damaged(path: Path, error: Exception) -> RecordError:
+    """Return what to say of a record that opened, but cannot be read or written."""
+    return RecordError(
+        f"the record {path} cannot be used ({error}); if it is damaged, `sqlite3"
+        f" {path} .recover` saves what can be saved; else move it away"
+    )
+
+
 def open_reader(path: Path) -> sqlite3.Connection:
     """Open a record for reading, whether or not an agent writes to it now.
 
