@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 
@@ -20,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     common.time_options(parser)
     parser.add_argument(
-        "--speed", type=float, default=1.0, metavar="X", help="times as fast (1)"
+        "--speed", type=_speed, default=1.0, metavar="X", help="times as fast (1)"
     )
     parser.add_argument(
         "--changes",
@@ -38,6 +39,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     common.record_option(parser)
     common.json_option(parser)
+
+
+def _speed(text: str) -> float:
+    """Return how many times as fast; ArgumentTypeError where it is no such number."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < float("inf"):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"'{text}' is no number above 0")
 
 
 def run(args: argparse.Namespace) -> int:

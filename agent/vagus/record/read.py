@@ -232,6 +232,8 @@ class Reader:
 
     def decision(self, number: int) -> Decision | None:
         """Return one decision, or None."""
+        if number > FOREVER_NS:  # more than SQLite can be asked for
+            return None
         found = self._decisions("id = ?", (number,), 1)
         return found[0] if found else None
 

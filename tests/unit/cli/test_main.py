@@ -47,6 +47,8 @@ def test_no_verb_is_wrong_usage(vagus):
         (["xyzzy"], 64, "see `vagus --help`"),
         (["explain"], 64, "required"),
         (["explain", "99"], 6, "`vagus decisions` lists"),
+        (["explain", "9" * 20], 6, "`vagus decisions` lists"),
+        (["replay", "--speed", "0"], 64, "above 0"),
         (["explain", "nobody"], 6, "no decision touched nobody"),
         (["decisions", "-t", "noonish"], 64, "'noonish' is no time"),
         (["decisions", "--record", "/nonexistent"], 6, "there is no record"),
