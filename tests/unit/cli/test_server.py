@@ -156,6 +156,35 @@ def test_no_agent_is_one_sentence(tmp_path):
         Client(tmp_path / "none")
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n", "no agent of this version"),
+        (b'{"v":1,"ok":true,"result":{"tick":"x"}}\n', "no agent of this version"),
+        (b'{"v":2,"ok":true,"result":null}\n', "speaks version 2"),
+    ],
+)
+def test_an_answer_that_is_none_is_one_sentence(tmp_path, line, said):
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(tmp_path / "socket"))
+        other.listen()
+
+        def answer():
+            peer, _ = other.accept()
+            with peer:
+                peer.recv(100)
+                peer.sendall(line)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with (
+            pytest.raises(DaemonError, match=said),
+            Client(tmp_path / "socket") as client,
+        ):
+            client.board()
+        thread.join()
+
+
 def test_a_watcher_that_does_not_read_costs_nothing(agent, tick_record):
     """It misses windows; the loop does not notice."""
     with socket.socket(socket.AF_UNIX) as deaf:
