@@ -115,6 +115,7 @@ def test_a_day_with_the_agent(shell):
     assert board["source"] == "agent" and board["mode"] == "enforce"
     assert {line["name"] for line in board["lines"]} >= {"shop", "batch"}
     assert any(lease["knob"] == "cpu.weight" for lease in board["leases"])
+    assert all(0 < lease["left_ms"] <= 3000 for lease in board["leases"])
     assert "protect cpu" in shell("top", "--once")
 
     story = shell.json("explain", "shop")

@@ -55,7 +55,7 @@ class Top(App[int]):
     """Workloads above, leases below, the agent in the first lines."""
 
     CSS = """
-    #head { height: auto; max-height: 5; padding: 0 1; }
+    #head { height: auto; max-height: 7; padding: 0 1; }
     #workloads { height: 2fr; }
     #leases { height: 1fr; border-top: solid $foreground 30%; }
     #note { height: auto; max-height: 4; padding: 0 1; }

@@ -115,10 +115,13 @@ class Server:
         """Close."""
         self.close()
 
-    def publish(self, record: Record) -> None:
-        """Take the newest record, and send it to those who watch."""
+    def publish(self, record: Record, left_ms: Mapping[int, int] | None = None) -> None:
+        """Take the newest record, and send it to those who watch.
+
+        `left_ms`: time left of leases, by number.
+        """
         self._record = record
-        self._tracker.follow(record)
+        self._tracker.follow(record, left_ms or {})
         watchers = [one for one in self._clients.values() if one.is_watching]
         if not watchers:
             return

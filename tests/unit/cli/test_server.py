@@ -42,7 +42,7 @@ class Agent:
 
     def publish(self, record):
         with self._lock:
-            self.server.publish(record)
+            self.server.publish(record, {1: 7_200})
 
     def __enter__(self):
         self._thread.start()
@@ -71,7 +71,7 @@ def test_a_client_sees_the_present(agent):
         board = client.board()
     assert board.tick == 40
     assert [line.name for line in board.lines] == ["shop", "backup", "postgres"]
-    assert [lease.knob for lease in board.leases] == ["cpu.weight"]
+    assert [(one.knob, one.left_ms) for one in board.leases] == [("cpu.weight", 7_200)]
     assert board.lines[1].stances == []  # reverted by the judge
     assert board.history[-1] == 410_000.0
 

@@ -52,7 +52,7 @@ def busy(tick_record):
     """The moment of the story at which the shop suffers and leases are held."""
     tracker = Tracker()
     for tick in range(1, 35):
-        tracker.follow(tick_record(tick))
+        tracker.follow(tick_record(tick), {1: 7_200, 2: 9_900})
     board = tracker.board()
     setting = Setting("build", "cpu.idle", "/build/cpu.idle", "1", "yield cpu 3")
     # A name as long as systemd's, and trouble on everything.
@@ -62,8 +62,9 @@ def busy(tick_record):
         words=dict.fromkeys(("cpu", "io", "memory"), "critical"),
     )
     board = replace(board, lines=[*board.lines, line])
-    trouble = {"model.missed": 2, "model.starts": 2}
-    board = replace(board, counters=board.counters | trouble)
+    trouble = {"model.missed": 2, "model.starts": 2, "record.lost": 4}
+    late = "the model did not answer within 150 ms"
+    board = replace(board, counters=board.counters | trouble, fallback=late)
     more = held(Lease(9, setting, "0", "1", 10_000, 0), board.wall_ns)
     return replace(board, leases=[*board.leases, more])
 
