@@ -95,6 +95,21 @@ def test_a_damaged_record_is_one_sentence(vagus, story, tmp_path, damage, words)
     assert last.startswith("vagus: the record ") and ".recover" in last
 
 
+@pytest.mark.parametrize("words", [["off"], ["verify"]])
+def test_bindings_that_are_not_built_are_one_sentence(tmp_path, words):
+    shutil.copytree(
+        AGENT / "vagus", tmp_path / "vagus", ignore=shutil.ignore_patterns("_native*")
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "vagus.cli.main", *words],
+        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 3 and done.stderr.count("\n") == 1
+    assert "make bindings" in done.stderr
+
+
 def test_start_up_is_fast_and_imports_no_more_than_needed():
     """Under 100 ms of CPU, Python's own start included: a busy host adds no CPU."""
     env = {"PYTHONPATH": str(AGENT), "PATH": "/usr/bin", "VAGUS_RECORD": "/none"}
