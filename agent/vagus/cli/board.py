@@ -150,8 +150,7 @@ class Tracker:
             wall_ns=record.wall_ns,
             tick=record.window.tick,
             lines=[
-                line(load, stances, leases)
-                for load in record.window.workloads.values()
+                line(load, stances, leases) for load in record.window.workloads.values()
             ],
             leases=leases,
             mode=self._verdict.mode if proposal else "",

@@ -86,7 +86,9 @@ def run(args: argparse.Namespace) -> int:
             sys.stdout.flush()
         if not rows and args.output == "compact" and not args.follow:
             of = f" of {args.unit}" if args.unit else ""
-            print(f"no such event{of} in this time; `vagus doctor` tells what is sensed")
+            print(
+                f"no such event{of} in this time; `vagus doctor` tells what is sensed"
+            )
     return 0
 
 

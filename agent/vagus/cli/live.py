@@ -149,7 +149,7 @@ class Top(App[int]):
             return
         self._board = board
         paint, columns = Paint(not self.no_colour), self.size.width - 2
-        lines = screen.head(board, paint, common.now_ns(), columns)
+        lines = screen.head(board, paint, self._now_ns(), columns)
         self.main.query_one("#head", Static).update(Text.from_ansi("\n".join(lines)))
         rows = [screen.row(line, self._is_narrow) for line in board.lines]
         self._fill("#workloads", rows)
@@ -191,17 +191,24 @@ class Top(App[int]):
         lines = self._board.lines if self._board else []
         return lines[grid.cursor_row].name if grid.cursor_row < len(lines) else ""
 
+    def _now_ns(self) -> int:
+        """Return the time that what is shown is told from."""
+        return common.now_ns()
+
+    def _decision(self, reader: Reader) -> int:
+        """Return the latest decision about the selected workload."""
+        return find(reader, self._selected(), Path("/proc"))
+
     def action_explain(self) -> None:
         """Tell the story of the latest decision about the selected workload."""
-        name = self._selected()
         try:
             with Reader(self._record) as reader:
-                story = tell(reader, find(reader, name, Path("/proc")))
+                story = tell(reader, self._decision(reader))
         except VagusError as error:
             self.notify(str(error), severity="warning")
             return
         width = max(60, self.size.width - 4)
-        text = story_screen(story, common.now_ns(), Paint(not self.no_colour), width)
+        text = story_screen(story, self._now_ns(), Paint(not self.no_colour), width)
         self.push_screen(StoryScreen(text))
 
     def action_undo(self) -> None:
@@ -215,7 +222,7 @@ class Top(App[int]):
     def _order(self, verb: str) -> None:
         try:
             with Reader(self._record) as reader:
-                number = find(reader, self._selected(), Path("/proc"))
+                number = self._decision(reader)
             with Client(self._agent) as client:
                 said = client.order(verb, {"id": str(number)})
         except VagusError as error:

@@ -41,7 +41,8 @@ def head(board: Board, paint: Paint, now_ns: int, columns: int = 0) -> list[str]
     if board.decider:
         took = units.duration(board.took_ms * 1e6)
         first += f"  {board.decider} in {took}, {units.ago(board.decided_ns, now_ns)}"
-    age = units.ago(board.wall_ns, now_ns)
+    is_then = board.wall_ns == now_ns  # a replay: then is told from then
+    age = (units.clock if is_then else units.ago)(board.wall_ns, now_ns)
     first += f"  tick {board.tick}"
     if board.source != "agent":
         first += paint("yellow", f"  from the record, {age}")
