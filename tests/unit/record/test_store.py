@@ -2,6 +2,7 @@
 """What goes into the recorder comes out again, whatever happens in between."""
 
 import contextlib
+import os
 import resource
 import signal
 import sqlite3
@@ -102,6 +103,22 @@ def test_reader_sees_what_a_living_agent_wrote(tmp_path, tick_record):
             assert reader.latest().window.tick == 1
             recorder.put(tick_record(2))
             assert wait_until(lambda: reader.latest().window.tick == 2, 2.0)
+
+
+def test_what_comes_all_the_time_is_committed_at_least_once_a_second(
+    tmp_path, tick_record
+):
+    """What the writer waited for a CPU is the machine's doing and allowed on top."""
+    with Recorder(tmp_path / "r.db") as recorder:
+        began, waited_ns = time.monotonic(), writing.waited_ns(os.getpid())
+        counts, tick = {0}, 0
+        while time.monotonic() < began + 4:
+            tick += 1
+            recorder.put(tick_record(tick % 90))
+            counts.add(recorder.state().written)
+            time.sleep(0.02)
+        waited_ns = writing.waited_ns(os.getpid()) - waited_ns
+    assert len(counts) - 1 >= 4 - 1 - waited_ns / 1e9
 
 
 def test_overflow_is_counted_and_shown(tmp_path, tick_record):
