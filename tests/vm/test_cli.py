@@ -149,6 +149,7 @@ def test_a_day_with_the_agent(shell):
     shell.stop()
     assert shell.agent.returncode == 0
     assert shell.json("top")["source"] == "record"
+    assert shell.json("plan")["source"] == "record"
     assert "no agent runs here" in shell("mode", code=7)
 
 
@@ -194,7 +195,7 @@ def test_who_may_read_and_who_may_change(shell):
         assert shell(*words, user="reader")
         assert shell(*words, user="stranger", code=6)
     assert shell("plan", user="reader")
-    assert "not allowed" in shell("plan", user="stranger", code=7)
+    assert "not allowed" in shell("plan", user="stranger", code=6)
     changes = (["mode", "observe"], ["undo", "all"], ["say", "Wait.", "--yes"])
     for words in changes:
         assert "only root" in shell(*words, user="reader", code=4)

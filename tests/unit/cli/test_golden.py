@@ -20,6 +20,7 @@ OUTPUTS = {
     "events-csv": ["events", "-o", "csv"],
     "events-runq": ["events", "--filter", "runq"],
     "top": ["top", "--once"],
+    "plan-recorded": ["plan"],
     "record-ls": ["record", "ls"],
 }
 
@@ -33,7 +34,8 @@ def test_text(vagus, golden, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["explain-1", "decisions", "events-runq", "top", "record-ls"]
+    "name",
+    ["explain-1", "decisions", "events-runq", "top", "plan-recorded", "record-ls"],
 )
 def test_json(vagus, golden, name):
     code, out, _ = vagus(*OUTPUTS[name], "--json")
