@@ -13,13 +13,14 @@ import grp
 import os
 import sqlite3
 from pathlib import Path
-from urllib.parse import quote
 
 from vagus.errors import RecordError
 
 APPLICATION_ID = 0x56475553  # "VGUS", so that file(1) and we know our own
 BUSY_S = 2.0  # how long to wait for another writer, `vagus record vacuum`
 WAL_BYTES = 8 << 20  # what is left of the WAL file after a checkpoint
+# What has a meaning in a file: URI (sqlite.org/uri.html).
+_QUOTED = {ord("%"): "%25", ord("?"): "%3f", ord("#"): "%23"}
 GROUP = "vagus"  # may read a record, as it may read the agent's socket
 
 # One script for each version; never changed after a release, only added to.
@@ -278,7 +279,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def _open_as(path: Path, how: str) -> sqlite3.Connection:
-    uri = f"file:{quote(str(path.absolute()))}?{how}"
+    uri = f"file:{str(path.absolute()).translate(_QUOTED)}?{how}"
     db = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row

@@ -121,6 +121,15 @@ def test_what_comes_all_the_time_is_committed_at_least_once_a_second(
     assert len(counts) - 1 >= 4 - 1 - waited_ns / 1e9
 
 
+def test_a_record_may_be_called_anything(tmp_path, tick_record):
+    path = tmp_path / "a ?b#c%20ü.db"
+    with Recorder(path) as recorder:
+        recorder.put(tick_record(1))
+    with Reader(path) as reader:
+        assert reader.latest().window.tick == 1
+    assert all(one.name.startswith(path.name) for one in tmp_path.iterdir())
+
+
 def test_overflow_is_counted_and_shown(tmp_path, tick_record):
     with Recorder(tmp_path / "r.db", queue_records=4) as recorder:
         lock = sqlite3.connect(tmp_path / "r.db", isolation_level=None)
