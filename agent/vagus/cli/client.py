@@ -51,6 +51,11 @@ class Client:
             self._file.close()
         self._socket.close()
 
+    def hang_up(self) -> None:
+        """End a watch() that another thread waits in."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def __enter__(self) -> Client:
         """Return itself."""
         return self

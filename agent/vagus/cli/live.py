@@ -79,6 +79,7 @@ class Top(App[int]):
         self._is_narrow = False
         self._headers: dict[str, tuple[str, ...]] = {}
         self._ended = threading.Event()
+        self._client: Client | None = None
 
     def compose(self) -> ComposeResult:
         """Lay the screen out for 80x24 and more."""
@@ -112,15 +113,17 @@ class Top(App[int]):
                 grid.add_column(Text(label, justify=_side(name)))
 
     def on_unmount(self) -> None:
-        """End the follower."""
+        """End the follower, which may wait for an agent that hangs."""
         self._ended.set()
+        if self._client is not None:
+            self._client.hang_up()
 
     def _follow(self) -> None:
         """Ask the agent, or read its record, until the end (a worker thread)."""
         while not self._ended.is_set():
             try:
-                with Client(self._agent) as client:
-                    for board in client.watch():
+                with Client(self._agent) as self._client:
+                    for board in self._client.watch():
                         self._offer(board, "")
                         if self._ended.is_set():
                             return
