@@ -2,6 +2,7 @@
 """Doctor on fake machines: each lack is named with its remedy."""
 
 import json
+import shutil
 
 import pytest
 
@@ -21,6 +22,7 @@ def machine(tmp_path):
         "sys/module/vagus/version": "1\n",
         "sys/fs/cgroup/cgroup.controllers": "cpu io memory\n",
         "sys/fs/cgroup/cgroup.subtree_control": "cpu io memory\n",
+        "sys/fs/cgroup/system.slice/cgroup.subtree_control": "cpu io memory\n",
         "sys/fs/cgroup/io.cost.qos": "8:0 enable=1\n",
         "sys/fs/bpf/progs": "",
         "sys/kernel/btf/vmlinux": "x",
@@ -71,12 +73,16 @@ def test_what_is_lacking_is_named_with_a_remedy(machine, lacking, name, state):
 
 def test_a_slice_without_accounting_is_named_with_systemds_word_for_it(machine):
     units = machine / "sys/fs/cgroup/system.slice"
-    units.mkdir()
     (units / "cgroup.subtree_control").write_text("cpu memory\n")
     one = states(machine)["units"]
     assert one.state is State.OPTIONAL
     assert "io in system.slice" in one.found
     assert "DefaultIOAccounting=yes" in one.remedy
+
+
+def test_a_machine_without_slices_is_no_accounting(machine):
+    shutil.rmtree(machine / "sys/fs/cgroup/system.slice")
+    assert states(machine)["units"].state is State.NOTE
 
 
 def test_a_kernel_that_is_locked_down_is_named(machine):

@@ -26,6 +26,7 @@ from vagus.cli import (
     off,
     plan,
     recheck,
+    record,
     story,
 )
 from vagus.record import found
@@ -44,6 +45,7 @@ PRINTED = {
     "backtest": backtest.Report,
     "record ls": found.Summary,
     "record dump": flow.Record,
+    "record vacuum": record.Shrunk,
     "bugreport": bugreport.Result,
 }
 LINES = ("events", "record dump", "replay")  # one object a line
@@ -163,6 +165,7 @@ def test_the_document_is_what_the_types_say():
         (["doctor"], PRINTED["doctor"]),
         (["record", "ls"], PRINTED["record ls"]),
         (["replay", "--check"], PRINTED["replay --check"]),
+        (["record", "dump", "--until", "12:00:01"], PRINTED["record dump"]),
     ],
 )
 def test_what_is_printed_is_of_its_type(vagus, words, kind):
