@@ -123,11 +123,31 @@ int vagus_attrs_parse(const struct genl_info *info, const struct nla_policy *pol
 }
 
 /**
- * vagus_attrs_none - a dump takes no attributes
+ * vagus_attrs_flags - refuse flags that a command does not know
+ * @nlh: head of the message
+ * @known: those that it knows
+ * @extack: for the words
+ */
+int vagus_attrs_flags(const struct nlmsghdr *nlh, int known, struct netlink_ext_ack *extack)
+{
+	int unknown = nlh->nlmsg_flags & ~known;
+
+	if (!unknown)
+		return 0;
+	NL_SET_ERR_MSG_FMT(extack, "flags 0x%x are unknown to this command", unknown);
+	return -EOPNOTSUPP;
+}
+
+/**
+ * vagus_attrs_none - a dump takes no attributes, and no flags but its own
  * @cb: of the dump
  */
 int vagus_attrs_none(const struct netlink_callback *cb)
 {
+	int err = vagus_attrs_flags(cb->nlh, VAGUS_FLAGS_KNOWN | NLM_F_DUMP, cb->extack);
+
+	if (err)
+		return err;
 	if (!nlmsg_attrlen(cb->nlh, GENL_HDRLEN))
 		return 0;
 	NL_SET_ERR_MSG(cb->extack, "an attribute is unknown to this command: it takes none");

@@ -8,8 +8,10 @@
 
 struct genl_info;
 struct netlink_callback;
+struct netlink_ext_ack;
 struct nla_policy;
 struct nlattr;
+struct nlmsghdr;
 struct sk_buff;
 
 extern const struct nla_policy vagus_lease_policy[VAGUS_L_MAX + 1];
@@ -35,6 +37,11 @@ struct vagus_batch {
 	vagus_each_fn act;
 };
 
+/* Of every command. */
+#define VAGUS_FLAGS_KNOWN	(NLM_F_REQUEST | NLM_F_ACK | NLM_F_ECHO)
+
+int vagus_attrs_flags(const struct nlmsghdr *nlh, int known,
+		      struct netlink_ext_ack *extack);
 int vagus_attrs_parse(const struct genl_info *info, const struct nla_policy *policy,
 		      struct nlattr **attrs);
 int vagus_attrs_none(const struct netlink_callback *cb);

@@ -209,8 +209,14 @@ static int put_back(struct vagus_lease *lease, struct vagus_text *now)
 		err = vagus_target_put_back(&lease->target, lease->saved.s);
 	if (vagus_lease_is_gone(err))
 		return VAGUS_END_GONE;
-	if (err)
+	if (err) {
+		/* Half of a compound knob may be back: that was not somebody else. */
+		if (!vagus_target_read(&lease->target, now)) {
+			guard(mutex)(&vagus_held.lock);
+			lease->value = *now;
+		}
 		return err;
+	}
 	/* Only for the report: a cgroup may go at any time. */
 	if (vagus_target_read(&lease->target, now))
 		strscpy(now->s, lease->restore.s);

@@ -42,7 +42,7 @@ static const struct vagus_knob cgroup_knobs[] = {
 	{ "io.bfq.weight", .form = WEIGHTS },
 	{ "io.max", .form = LIMITS },
 	{ "cpuset.cpus", .form = CPUSET },
-	{ "cpuset.mems", .form = CPUSET },
+	{ "cpuset.mems", .form = CPUSET, .slow = true },
 	{ "pids.max" },
 	{ "cpu.weight.nice", .refusal = "it rounds: lease cpu.weight instead" },
 	{ "cgroup.procs", .refusal = MOVES },
@@ -251,7 +251,8 @@ static int open_twin(struct vagus_target *target)
 	struct path twin;
 	int err;
 
-	err = vfs_path_lookup(parent, path->mnt, target->knob->twin, 0, &twin);
+	/* Not what somebody has mounted over it. */
+	err = vfs_path_lookup(parent, path->mnt, target->knob->twin, LOOKUP_NO_XDEV, &twin);
 	dput(parent);
 	/* Without cpu.idle the weight is a knob like any other. */
 	if (err == -ENOENT)
@@ -291,8 +292,11 @@ static int open_own(struct vagus_target *target, const struct file *given, char 
 		return err;
 	}
 	err = check_file(target->file, why);
-	if (!err && target->knob->twin)
-		err = open_twin(target);
+	if (err || !target->knob->twin)
+		return err;
+	err = open_twin(target);
+	if (err)
+		vagus_say(why, "%s, which goes with it, cannot be opened", target->knob->twin);
 	return err;
 }
 

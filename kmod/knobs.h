@@ -28,7 +28,8 @@ enum vagus_form { PLAIN, CPUSET, BRACKET, LIMITS, WEIGHTS, SHARE };
  * @name: the file's
  * @parent: its directory's, where the name alone is not enough
  * @form: see enum vagus_form
- * @slow: the write may reclaim memory; 6.12 ignores that the file is non-blocking
+ * @slow: the write may reclaim memory (6.12 ignores that the file is non-blocking)
+ *	or wait until memory has moved to another node
  * @twin: the other file of a compound knob
  * @refusal: why it is never leased; NULL when it is
  */

@@ -176,6 +176,16 @@ static struct vagus_lease *claim_wait(struct vagus_lease *fresh, u32 port, char 
 	return lease;
 }
 
+static int read_state(const struct vagus_target *target, struct vagus_text *state, char *why)
+{
+	int err = vagus_target_read(target, state);
+
+	if (err == -E2BIG)
+		vagus_say(why, "what %.60s holds is too long to be kept",
+			  kbasename(target->path));
+	return err;
+}
+
 /*
  * Set @target and keep in @after what the kernel made of the value; undo what was
  * half done.  @held: the state that a lease holds now, or NULL.
@@ -189,34 +199,39 @@ static int set(const struct vagus_target *target, const char *value, const char 
 		vagus_say(why, "the kernel refused \"%.60s\" for %.60s", value,
 			  kbasename(target->path));
 	else
-		err = vagus_target_read(target, after);
+		err = read_state(target, after, why);
 	if (!err)
 		return 0;
-	if (!vagus_target_read(target, after) && strcmp(after->s, before->s))
+	/* What cannot be read, because it is too long now, is put back all the same. */
+	if (vagus_target_read(target, after) || strcmp(after->s, before->s))
 		vagus_target_put_back(target, before->s);
+	return err;
+}
+
+/* Make of the saved state in @state what the owner wants put back, if it said. */
+static int restore_text(const struct vagus_target *target, const char *given,
+			struct vagus_text *state, char *why)
+{
+	int err = given ? vagus_target_restore_text(target, given, state) : 0;
+
+	if (err)
+		vagus_say(why, "what to restore must start with \"%s \"", target->key);
 	return err;
 }
 
 static int begin(struct vagus_lease *lease, const struct vagus_request *request, char *why)
 {
-	int err = vagus_target_read(&lease->target, &lease->saved);
+	int err = read_state(&lease->target, &lease->saved, why);
 
-	if (err == -E2BIG)
-		vagus_say(why, "the present value is longer than %d bytes",
-			  VAGUS_VALUE_LEN - 1);
 	if (err)
 		return err;
 	err = vagus_target_check(&lease->target, &lease->saved, request->restore, why);
 	if (err)
 		return err;
 	lease->restore = lease->saved;
-	if (request->restore)
-		err = vagus_target_restore_text(&lease->target, request->restore,
-						&lease->restore);
-	if (err) {
-		vagus_say(why, "what to restore must start with \"%s \"", lease->target.key);
+	err = restore_text(&lease->target, request->restore, &lease->restore, why);
+	if (err)
 		return err;
-	}
 	return set(&lease->target, request->value, NULL, &lease->saved, &lease->value, why);
 }
 
@@ -234,12 +249,8 @@ static int replace(struct vagus_lease *lease, struct vagus_lease *fresh,
 			  fresh->target.path);
 		return err;
 	}
-	fresh->restore = lease->restore;
-	if (request->restore) {
-		fresh->restore = lease->saved;
-		err = vagus_target_restore_text(&fresh->target, request->restore,
-						&fresh->restore);
-	}
+	fresh->restore = request->restore ? lease->saved : lease->restore;
+	err = restore_text(&fresh->target, request->restore, &fresh->restore, why);
 	if (!err)
 		err = set(&fresh->target, request->value, lease->value.s, &fresh->saved,
 			  &fresh->value, why);

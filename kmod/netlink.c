@@ -191,19 +191,14 @@ static int cmd_config(struct sk_buff *skb, struct genl_info *info)
 
 /* ---- the family ---- */
 
-#define FLAGS_KNOWN	(NLM_F_REQUEST | NLM_F_ACK | NLM_F_ECHO)
-
 /* GENL_ADMIN_PERM would be content with CAP_NET_ADMIN. */
 static int may(const struct genl_split_ops *ops, struct sk_buff *skb,
 	       struct genl_info *info)
 {
-	int unknown = info->nlhdr->nlmsg_flags & ~FLAGS_KNOWN;
+	int err = vagus_attrs_flags(info->nlhdr, VAGUS_FLAGS_KNOWN, info->extack);
 
-	if (unknown) {
-		NL_SET_ERR_MSG_FMT(info->extack, "flags 0x%x are unknown to this command",
-				   unknown);
-		return -EOPNOTSUPP;
-	}
+	if (err)
+		return err;
 	if (ops->cmd == VAGUS_CMD_INFO || netlink_capable(skb, CAP_SYS_ADMIN))
 		return 0;
 	NL_SET_ERR_MSG(info->extack, "CAP_SYS_ADMIN is needed");

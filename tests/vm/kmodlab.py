@@ -221,6 +221,23 @@ def a_disk() -> Path:
     raise FileNotFoundError("no disk to lease the knobs of")
 
 
+def read_more_than_memory(cgroup: Path) -> None:
+    """Let a process in a cgroup read a disk until it has to reclaim what it read."""
+    (cgroup / "memory.max").write_text("24M")
+    # Page cache that nobody else has brought in is charged to the reader.
+    code = (
+        f"import os\nwith open('/dev/{a_disk().name}', 'rb') as f:\n"
+        "  os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)\n"
+        "  f.seek(1 << 30)\n"
+        "  for _ in range(96): f.read(1 << 20)"
+    )
+
+    def enter() -> None:
+        (cgroup / "cgroup.procs").write_text(str(os.getpid()))
+
+    subprocess.run([sys.executable, "-Sc", code], preexec_fn=enter, check=True)
+
+
 def make_cgroup(path: Path) -> Path:
     """Make a cgroup, with what the matrix expects to find set."""
     path.mkdir()

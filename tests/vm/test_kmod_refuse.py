@@ -4,6 +4,7 @@
 import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from pyroute2.netlink import NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST
 from pyroute2.netlink.exceptions import NetlinkError
-from tests.vm.kmodlab import ROOT, enable_controllers, hold
+from tests.vm.kmodlab import ROOT, a_disk, enable_controllers, hold
 
 from vagus.abi import SLOTS_MAX, TTL_MAX_MS, TTL_MIN_MS, VALUE_LEN, Cmd, LeaseKind
 from vagus.errors import KernelError
@@ -156,6 +157,74 @@ def test_value_that_the_kernel_refuses_leaves_no_lease(
     assert weight.read_text() == "100\n"
 
 
+def test_restore_for_another_device_is_refused(module: Module, cgroup: Path) -> None:
+    device = (a_disk() / "dev").read_text().strip()
+    limits, value = cgroup / "io.max", f"{device} rbps=1048576"
+    granted = hold(module, limits, value)
+    assert not granted.error, granted.message
+    for wrong in ("max", f"{device}1 rbps=max"):
+        refused = hold(module, limits, f"{device} rbps=2097152", restore=wrong)
+        assert refused.error == -errno.EINVAL
+        assert f'must start with "{device} "' in refused.message
+    assert limits.read_text().startswith(f"{value} ")
+    module.revoke([granted.id])
+    assert hold(module, limits, value, restore="max").error == -errno.EINVAL
+    assert limits.read_text() == ""
+
+
+def test_file_mounted_over_a_twin_is_not_written(
+    module: Module, weight: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.write_text("0")
+    subprocess.run(["mount", "--bind", other, weight.with_name("cpu.idle")], check=True)
+    try:
+        refused = hold(module, weight, "50")
+    finally:
+        subprocess.run(["umount", weight.with_name("cpu.idle")], check=True)
+    assert refused.error == -errno.EXDEV
+    assert "cpu.idle, which goes with it" in refused.message
+    assert (weight.read_text(), other.read_text()) == ("100\n", "0")
+
+
+# linux/loop.h
+LOOP_CTL_ADD, LOOP_CTL_REMOVE = 0x4C80, 0x4C81
+
+
+@pytest.fixture
+def many_devices() -> Iterator[list[str]]:
+    """MAJ:MIN of more disks than fit in what the module reads of a file."""
+    if not Path("/dev/loop-control").exists():
+        subprocess.run(["modprobe", "loop"], check=True)
+    control = os.open("/dev/loop-control", os.O_RDWR)
+    numbers = range(1000, 1064)
+    for number in numbers:
+        fcntl.ioctl(control, LOOP_CTL_ADD, number)
+    yield [Path(f"/sys/block/loop{n}/dev").read_text().strip() for n in numbers]
+    for number in numbers:
+        fcntl.ioctl(control, LOOP_CTL_REMOVE, number)
+    os.close(control)
+
+
+def test_value_that_cannot_be_read_back_does_not_stay(
+    module: Module, cgroup: Path, many_devices: list[str]
+) -> None:
+    limits = cgroup / "io.max"
+    long = " ".join(f"{kind}={10**9}" for kind in ("rbps", "wbps", "riops", "wiops"))
+    for device in many_devices:
+        before = limits.read_text()
+        granted = hold(module, limits, f"{device} {long}")
+        if granted.error:
+            break
+        module.revoke([granted.id])
+        limits.write_text(f"{device} {long}")
+    assert granted.error == -errno.E2BIG
+    assert "too long to be kept" in granted.message
+    assert len(before) > 4000
+    assert limits.read_text() == before
+    assert module.leases() == []
+
+
 def test_unset_cpuset_is_restored_or_refused(module: Module, cgroup: Path) -> None:
     cpus = cgroup / "cpuset.cpus"
     sleeper = subprocess.Popen(["sleep", "60"])
@@ -231,6 +300,8 @@ def test_wrong_request_is_refused_whole(
         (Cmd.LEASES, [("RATE_PER_S", 5)], DUMP, errno.EOPNOTSUPP, "unknown to this"),
         (Cmd.TRACKED, [("RATE_PER_S", 5)], DUMP, errno.EOPNOTSUPP, "unknown to this"),
         (Cmd.OFF, [], REQUEST | 0x800, errno.EOPNOTSUPP, "flags 0x800 are unknown"),
+        (Cmd.LEASES, [], DUMP | 0x800, errno.EOPNOTSUPP, "flags 0x800 are unknown"),
+        (Cmd.TRACKED, [], DUMP | 0x800, errno.EOPNOTSUPP, "flags 0x800 are unknown"),
         (Cmd.GRANT, [], REQUEST, errno.EINVAL, "in one message"),
         (Cmd.GRANT, [lease(0)] * 65, REQUEST, errno.E2BIG, "in one message"),
         (Cmd.CONFIG, [("RUNQ_THRESHOLD_NS", 9)], REQUEST, errno.ERANGE, "out of range"),

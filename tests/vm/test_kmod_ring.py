@@ -14,7 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.vm.kmodlab import ROOT, enable_controllers, raw_mmap, seed
+from tests.vm.kmodlab import (
+    ROOT,
+    enable_controllers,
+    load,
+    raw_mmap,
+    read_more_than_memory,
+    seed,
+    unload,
+)
 
 from vagus.abi import EventType
 from vagus.kmod import Module
@@ -33,7 +41,8 @@ def module(loaded: str) -> Iterator[Module]:
     with Module() as opened:
         was = opened.info()
         yield opened
-        opened.config(was["runq_threshold_ns"], rate_per_s=was["rate_per_s"])
+        names = ("runq_threshold_ns", "reclaim_threshold_ns", "rate_per_s")
+        opened.config(*(was[name] for name in names))
         opened.untrack([t.cgroup_id for t in opened.tracked()])
 
 
@@ -74,6 +83,23 @@ def test_outliers_say_who_waited_how_long_for_whom(module: Module, noisy: Path) 
         assert 0 < now - event.time_ns < 60e9
         assert Path(f"/proc/{event.tid}").exists()
     assert any({e.cgroup_id, e.extra} == ids for e in events)
+
+
+def test_reclaim_outliers_say_whose_stall_it_was(module: Module, cgroup: Path) -> None:
+    module.config(runq_threshold_ns=10**18, reclaim_threshold_ns=1000, rate_per_s=10**6)
+    id_ = cgroup.stat().st_ino
+    module.track([id_])
+    with Ring.module() as ring:
+        ring.drain()
+        read_more_than_memory(cgroup)
+        events = [e for e in ring.drain() if e.type == EventType.RECLAIM]
+        module.config(reclaim_threshold_ns=10**18)
+        read_more_than_memory(cgroup)
+        assert not [e for e in ring.drain() if e.type == EventType.RECLAIM]
+    assert events
+    assert {e.cgroup_id for e in events} == {id_}
+    assert all(e.value >= 1000 for e in events)
+    assert any(e.extra > 0 for e in events)  # pages
 
 
 def test_threshold_and_rate_hold_back(module: Module, noisy: Path) -> None:
@@ -120,6 +146,35 @@ def test_reader_is_woken_and_a_full_ring_counts_what_it_loses(
         assert lost
         assert sum(e.value for e in lost) <= module.info()["drops"]
         assert ring.counts().malformed == seen.malformed == 0
+
+
+@pytest.fixture
+def largest(loaded: str) -> Iterator[None]:
+    """The module with a ring that nothing here fills."""
+    unload()
+    load("ring_kib=65536")
+    yield
+    unload()
+    load()
+
+
+def test_reader_that_is_behind_is_left_alone(
+    largest: None, module: Module, noisy: Path
+) -> None:
+    module.config(runq_threshold_ns=1000, rate_per_s=10**9)
+    assert module.info()["ring_bytes"] == 64 << 20
+    with Ring.module() as ring, select.epoll() as poll:
+        poll.register(ring.fileno(), select.EPOLLPRI | select.EPOLLET)
+        while not poll.poll(10):
+            ring.drain_records()
+        ring.drain_records()
+        before = module.info()
+        wakes = sum(bool(poll.poll(0.02)) for _ in range(100))
+        after = module.info()
+        assert after["events"] - before["events"] > 100
+        assert after["drops"] == 0
+        # One for the first record, and those that were under way while it drained.
+        assert wakes <= 3
 
 
 def open_ring() -> int:
