@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/bpf.h>
@@ -26,6 +27,7 @@ struct vagus_ring {
 	int fd;
 	bool mapped;   /* consumer and producer are mappings to be undone */
 	bool may_fault; /* the module's: touched only under vagus_guarded() */
+	uint64_t now_ns; /* when this drain began */
 	struct vagus_ring_counts counts;
 };
 
@@ -269,10 +271,13 @@ static bool take(struct vagus_ring *ring, struct vagus_drain *drain,
 			return false;
 		keep(drain, payload, length);
 	}
-	if (event->type == VAGUS_EVENT_LOST)
+	if (event->type == VAGUS_EVENT_LOST) {
 		ring->counts.lost += event->value;
-	else
+	} else {
 		ring->counts.seen++;
+		ring->counts.late +=
+			event->time_ns + VAGUS_RING_LATE_NS < ring->now_ns;
+	}
 	if (drain->folds_capacity && !fold(drain, event))
 		ring->counts.unfolded++;
 	return true;
@@ -363,6 +368,15 @@ static void drain_all(void *data)
 	call->ret = 1;
 }
 
+/* The clock that records are stamped by. */
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 int vagus_ring_drain(struct vagus_ring *ring, struct vagus_drain *drain)
 {
 	struct drain_call call = { .ring = ring, .drain = drain };
@@ -372,6 +386,7 @@ int vagus_ring_drain(struct vagus_ring *ring, struct vagus_drain *drain)
 		return -EINVAL;
 	if (drain->kept_count > drain->kept_capacity)
 		return -EINVAL;
+	ring->now_ns = now_ns();
 	if (!ring->may_fault) {
 		drain_all(&call);
 		return call.ret;

@@ -39,6 +39,11 @@ struct vagus_fold {
 	uint64_t max;
 };
 
+enum {
+	/* Twice the tick in which a ring is read whoever wakes its reader. */
+	VAGUS_RING_LATE_NS = 2000000000,
+};
+
 /**
  * struct vagus_ring_counts - what became of the records since open
  * @seen: well-formed records, kept or folded
@@ -46,6 +51,7 @@ struct vagus_fold {
  * @discarded: records that the producer took back
  * @malformed: records of a wrong length, and damaged rings passed over
  * @unfolded: records for which the fold table had no room
+ * @late: of those seen, read more than VAGUS_RING_LATE_NS after their time_ns
  */
 struct vagus_ring_counts {
 	uint64_t seen;
@@ -53,6 +59,7 @@ struct vagus_ring_counts {
 	uint64_t discarded;
 	uint64_t malformed;
 	uint64_t unfolded;
+	uint64_t late;
 };
 
 /**

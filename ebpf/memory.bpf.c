@@ -56,14 +56,27 @@ int BPF_PROG(memory_swapin, struct vm_fault *fault, vm_fault_t result)
 	return 0;
 }
 
+static __always_inline __u64 folio_pages(struct folio *folio)
+{
+	__u64 flags, order;
+
+	/* The first word on every kernel, whatever its type is called there. */
+	if (bpf_probe_read_kernel(&flags, sizeof(flags), folio) ||
+	    !(flags >> bpf_core_enum_value(enum pageflags, PG_head) & 1))
+		return 1;
+	/* As folio_large_order() of Linux include/linux/mm.h. */
+	order = BPF_CORE_READ(folio, _flags_1) & 0xff;
+	return order < 32 ? 1ULL << order : 1;
+}
+
 /* An evicted folio is needed again: 0 to 50,000 a second while thrashing. */
 SEC("fentry/workingset_refault")
-int BPF_PROG(memory_refault)
+int BPF_PROG(memory_refault, struct folio *folio)
 {
 	struct vagus_memory_stat *stat = memory_stat(bpf_get_current_task_btf());
 
 	if (stat)
-		stat->refaults++;
+		stat->refaults += folio_pages(folio);
 	return 0;
 }
 

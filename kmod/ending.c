@@ -219,7 +219,7 @@ static int put_back(struct vagus_lease *lease, struct vagus_text *now)
 		return VAGUS_END_GONE;
 	if (err) {
 		/* Half of a compound knob may be back: that was not somebody else. */
-		if (!vagus_target_read(&lease->target, now)) {
+		if (lease->target.twin && !vagus_target_read(&lease->target, now)) {
 			guard(mutex)(&vagus_held.lock);
 			lease->value = *now;
 		}

@@ -31,10 +31,19 @@ def _vm() -> str:
     return "" if is_vm else "not inside the test VM"
 
 
+def _lockdown() -> str:
+    try:
+        level = Path("/sys/kernel/security/lockdown").read_text()
+    except OSError:
+        level = ""
+    return "" if "[confidentiality]" in level else "the kernel is not locked down"
+
+
 CAPABILITIES: dict[str, Callable[[], str]] = {
     "root": lambda: "" if os.geteuid() == 0 else "root is needed",
     "vm": _vm,
     "kmod": _kmod,
+    "lockdown": _lockdown,
     "bpf": _bpf,
     "scx": lambda: (
         "" if Path("/sys/kernel/sched_ext").exists() else "no sched_ext in this kernel"

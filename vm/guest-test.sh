@@ -11,6 +11,6 @@ insmod ".output/kmod/$(uname -r)/vagus.ko" || {
 marks="not soak" limit=400
 [ "$1" = soak ] && marks="" limit=7200
 shift 2
-# No cache of pytest's: the other guest and the host would make the same folder.
+# A cache folder of its own: guests and host would make a shared one at once.
 exec python -m pytest -q "${@:-tests/vm}" -m "$marks" --timeout "$limit" \
-	--junitxml=".output/test/$xml.xml" --durations=8 -p no:cacheprovider
+	--junitxml=".output/test/$xml.xml" --durations=8 -o cache_dir=/tmp/pytest

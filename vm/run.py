@@ -123,6 +123,9 @@ def qemu_argv(args: argparse.Namespace, run: Path, console: Path) -> list[str]:
     for tag, path in (("checkout", HERE), ("run", run)):
         argv += ["-fsdev", f"{share},id={tag},path={path}"]
         argv += ["-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
+    # An NVMe disk that keeps nothing, for the tests of what sees its requests.
+    argv += ["-blockdev", "driver=null-co,node-name=nvme,size=67108864,read-zeroes=on"]
+    argv += ["-device", "nvme,drive=nvme,serial=vagus"]
     argv += ["-device", "virtio-serial-pci"]
     argv += ["-chardev", f"socket,id=out,path={run}/out,server=on,wait=on"]
     argv += ["-device", "virtconsole,chardev=out"]

@@ -38,7 +38,14 @@ soak)
 	printf '  %-8skernel 7.3, icount\n' VM
 	VAGUS_REQUIRE=$require python3 vm/run.py --icount \
 		--memory 3072 --name test-judge --timeout 3600 -- sh vm/guest-test.sh soak \
-		judge tests/vm/test_loop_judge.py tests/vm/test_loop_engine.py || failed=1
+		judge tests/vm/test_loop_judge.py tests/vm/test_loop_engine.py \
+		tests/vm/test_sense_module.py::test_a_ring_wake_up_reaches_the_loop_within_5_ms ||
+		failed=1
+	# It stays locked down until it is switched off.
+	printf '  %-8skernel 7.3, locked down\n' VM
+	VAGUS_REQUIRE=root,vm,bpf,bcc,lockdown python3 vm/run.py --name test-lockdown \
+		--append lockdown=confidentiality -- python -m pytest -q -p no:cacheprovider \
+		tests/vm/test_lockdown.py || failed=1
 	printf '  %-8skernel %s\n' VM debug
 	vm/debug-kernel.sh module || exit 1
 	# Ten times as slow, and what it looks for it sees the first time.

@@ -344,6 +344,7 @@ class SourceState(Value, frozen=True):
     seen: int  # events or reads
     lost: int  # counted by the kernel or the reader, never guessed
     missing: str = ""  # why there is no data, with the remedy; "" when it works
+    late: int = 0  # of those seen, told more than 2 s after they happened
 
 
 class Sensor(Protocol):

@@ -21,6 +21,8 @@ FAST = ("table", "psi")
 # Whose wake-up is a reflex.  The eBPF ring is not among them: it wakes for every
 # program that a compiler starts, and is drained once a tick.
 WAKING = ("ring", "psi")
+# Whose records wait in a ring, and may be read late.
+RINGS = ("ring", "process")
 # Events of one source, kind and workload kept for one record; more are counted.
 # In trouble every wait is an outlier, and a thousand of them say no more.
 EVENTS_ALIKE = 12
@@ -86,6 +88,8 @@ class Senses:
         counted: dict[str, int] = {}
         for name, state in states.items():
             counted |= {f"{name}.seen": state.seen, f"{name}.lost": state.lost}
+            if name in RINGS:
+                counted[f"{name}.late"] = state.late
         return counted
 
     def _find(self) -> None:

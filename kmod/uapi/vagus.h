@@ -297,7 +297,7 @@ _Static_assert(sizeof(struct vagus_block_stat) == 1232, "vagus_block_stat");
  * struct vagus_memory_stat - memory trouble of one workload, on one CPU
  * @major_faults: page faults that had to wait for a device
  * @swapins: of those, pages that came back from swap
- * @refaults: folios that were evicted and needed again
+ * @refaults: pages that were evicted and needed again
  * @oom_kills: processes chosen by the OOM killer
  */
 struct vagus_memory_stat {

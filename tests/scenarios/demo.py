@@ -18,6 +18,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from vagus.flow import Outcome
+from vagus.record.read import Reader
+
 sys.path.insert(0, str(Path(__file__).parent))
 import guest
 
@@ -48,7 +51,7 @@ def wait(ready: Callable[[], bool], limit_s: float) -> float:
     """Wait until something holds, or the limit; return the seconds."""
     start = now_s()
     while not ready() and now_s() - start < limit_s:
-        time.sleep(0.1)
+        time.sleep(0.5)
     return now_s() - start
 
 
@@ -56,7 +59,13 @@ def measure(client: guest.Client, label: str) -> dict[str, float]:
     """Measure one phase of the shop's latency and the neighbours' work."""
     start = now_s()
     time.sleep(PHASE_S)
-    end = now_s()
+    return measured(client, label, start, now_s())
+
+
+def measured(
+    client: guest.Client, label: str, start: float, end: float
+) -> dict[str, float]:
+    """Print and return what the shop and the neighbours had in a span."""
     time.sleep(2.2)  # the last requests are answered or time out
     latencies = client.measured_ms(start, end)
     row = {
@@ -75,8 +84,8 @@ def measure(client: guest.Client, label: str) -> dict[str, float]:
 def settled(client: guest.Client, alone: Mapping[str, float]) -> bool:
     """Tell whether the backlog is gone: two seconds at twice what it is alone."""
     now = now_s()
-    recent = client.latencies_ms(now - 3, now - 1)
-    return bool(guest.percentile(recent, 0.9) < 2 * alone["p99"])
+    recent = client.recent_ms(now - 3, now - 1)
+    return bool(recent) and bool(guest.percentile(recent, 0.9) < 2 * alone["p99"])
 
 
 def write_policy(objective: str, mode: str, exchange: bool = False) -> None:
@@ -104,6 +113,15 @@ def decision(since_ns: int) -> Mapping[str, Any]:
         if row["wall_ns"] >= since_ns and row["written"]:
             return row
     raise RuntimeError("no decision is on record that led to a lease")
+
+
+def outcomes(since_ns: int) -> list[str]:
+    """Return what the judge has found since then, in the order of its verdicts."""
+    with Reader(RECORD) as reader:
+        found = [
+            row.effect.outcome for row in reader.effects() if row.wall_ns > since_ns
+        ]
+    return [str(outcome) for outcome in found if outcome is not Outcome.PENDING]
 
 
 def rank(unit: str, classes: Mapping[int, tuple[int, int]]) -> tuple[float, str]:
@@ -208,17 +226,27 @@ def before_and_after() -> dict[str, Any]:
     if math.isnan(reaction_s):
         raise RuntimeError(f"nothing was leased within 60 s: {shown}")
     settle_s = wait(lambda: settled(client, alone), 20)
+    asking = now_s()
+    wait(lambda: bool(outcomes(asked_ns)), 60)
+    wait(lambda: settled(client, alone), 20)
+    trial = measured(client, "with Vagus, the judge asking", asking, now_s())
     start, used = now_s(), guest.cpu_usec(guest.group("vagus"))
-    helped = measure(client, "with Vagus")
+    helped = measure(client, "with Vagus, after that")
     cost = own_cost(now_s() - start, guest.cpu_usec(guest.group("vagus")) - used)
     say(f"\n  {reaction_s:.1f} s from the order to act to the first lease, and")
-    say(f"  {settle_s:.1f} s more until the backlog was gone.  The decision:\n")
+    ruled = outcomes(asked_ns)
+    verdict = ", ".join(dict.fromkeys(ruled)) or "no verdict within a minute"
+    say(f"  {settle_s:.1f} s more until the backlog was gone.  Then the judge took the")
+    say(
+        f"  stances back for a moment, to see whether they were the cause: {verdict}.\n"
+    )
     return {
         "shop_ms": {"alone": alone, "neighbours": neighbours, "vagus": helped},
         "neighbours_ops": {
             "neighbours": neighbours["build_per_s"],
             "vagus": helped["build_per_s"],
         },
+        "trial": trial | {"outcomes": ruled},
         "reaction_s": round(reaction_s, 1),
         "agent": cost,
         "asked_ns": asked_ns,

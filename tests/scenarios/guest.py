@@ -290,6 +290,11 @@ class Client:
         """Return the latencies of requests due in the span."""
         return [ms for _, ms, _ in self.rows(start_s, end_s)]
 
+    def recent_ms(self, start_s: float, end_s: float) -> list[float]:
+        """Return the same of the last few seconds, from the end of the log alone."""
+        found = between(self.out, start_s, end_s, last=128 << 10)
+        return [ms for _, ms, _ in found]
+
     def measured_ms(self, start_s: float, end_s: float) -> list[float]:
         """Return the same; raise where the load generator died."""
         found = self.latencies_ms(start_s, end_s)
@@ -305,9 +310,14 @@ class Client:
 Said = tuple[float, float, str]
 
 
-def said(log: Path, start_s: float, end_s: float) -> list[Said]:
-    """Read openloop's log: (due s, ms, what became of it) of what was due then."""
-    lines = [line.split() for line in log.read_text().splitlines()]
+def said(log: Path, start_s: float, end_s: float, last: int = 0) -> list[Said]:
+    """Read openloop's log: (due s, ms, what became of it) of what was due then.
+
+    `last`: read only so many bytes at its end; who looks often should not be a load.
+    """
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - last) if last else 0)
+        lines = [line.split() for line in file.read().decode().splitlines()]
     return [
         (int(line[0]) / 1e9, int(line[1]) / 1e6, line[2])
         for line in lines
@@ -315,9 +325,11 @@ def said(log: Path, start_s: float, end_s: float) -> list[Said]:
     ]
 
 
-def between(log: Path, start_s: float, end_s: float) -> list[tuple[float, float, bool]]:
+def between(
+    log: Path, start_s: float, end_s: float, last: int = 0
+) -> list[tuple[float, float, bool]]:
     """Return (due s, latency ms, answered) of the requests that were due then."""
-    found = said(log, start_s, end_s)
+    found = said(log, start_s, end_s, last)
     return [(due, ms, status == "200") for due, ms, status in found if status != "late"]
 
 

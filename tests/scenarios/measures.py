@@ -201,15 +201,19 @@ def work_of(arms: Sequence[Arm]) -> dict[str, float]:
 def settle_s(arm: Arm, alone_ms: float) -> float:
     """Return when the protected was well again: 2 s with p90 near what it is alone.
 
-    Seconds after the neighbours began; NaN where it never was.
+    Seconds since the neighbours were started; 0 where it never was unwell, NaN where
+    it was so to the end.
     """
     requests = arm.row["requests"][arm.row["protected"]]
     length = arm.row["end_s"] - arm.row["begin_s"]
+    suffered = False
     for start in np.arange(0.0, length - 2.0, 0.1):
         span = [ms for _, ms, _ in _within(requests, start, start + 2.0)]
-        if span and percentile(span, 0.9) <= SETTLED * alone_ms:
+        is_well = bool(span) and percentile(span, 0.9) <= SETTLED * alone_ms
+        if is_well and suffered:
             return float(start)
-    return math.nan
+        suffered = suffered or not is_well
+    return math.nan if suffered else 0.0
 
 
 def violated_s(arm: Arm, slo_ms: float) -> float:

@@ -172,10 +172,10 @@ def play_arm(
                 )
             time.sleep(LEAD_S)
             for number, phase in enumerate(scene.phases):
+                begin = time.monotonic()  # what is written from here on counts
                 begin_neighbours(scene, phase)
                 turn(number, phase)
-                begin = time.monotonic()
-                late_s = beat(begin + phase.settle_s)
+                late_s = beat(time.monotonic() + phase.settle_s)
                 seen = watch(play, phase)
                 seen[0]["late_ms"] = round(late_s * 1e3, 1)
                 row = blank(name, phase, begin) | {"readings": seen}

@@ -115,8 +115,10 @@ def _untouched(result: Result, arm: str) -> str:
 def _beats(result: Result, arm: str, rival: str) -> str:
     """Say whether one arm's p99 is below another's, with room between."""
     mine, other = (result.found.get((a, "p99_ms")) for a in (arm, rival))
-    if mine is None or other is None:
+    if mine is None:
         return ""
+    if other is None:
+        return f"the model beats {rival} with non-overlapping intervals: not measured"
     better = mine.median < other.median and not mine.overlaps(other)
     return (
         f"the model beats {rival} with non-overlapping intervals: p99"

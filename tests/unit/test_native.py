@@ -6,6 +6,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -145,7 +146,17 @@ def test_discarded_and_short_records_are_counted_and_passed_over() -> None:
     producer.put(event(2))
     with producer.ring() as ring:
         assert [e.value for e in ring.drain()] == [2]
-        assert ring.counts() == native.RingCounts(1, 0, 1, 2, 0)
+        assert ring.counts() == native.RingCounts(1, 0, 1, 2, 0, late=1)
+
+
+def test_records_read_long_after_they_were_made_are_late() -> None:
+    producer = Producer()
+    now = time.monotonic_ns()
+    for age_ns in (0, 1_000_000_000, 3_000_000_000, 60_000_000_000):
+        producer.put(struct.pack("<Q", now - age_ns) + event()[8:])
+    with producer.ring() as ring:
+        ring.drain()
+        assert (ring.counts().seen, ring.counts().late) == (4, 2)
 
 
 def test_lost_records_add_up() -> None:
@@ -369,7 +380,13 @@ def test_what_libbpf_says_is_in_the_error(tmp_path: Path) -> None:
         native.BpfObject(path)
 
 
-def test_errno_becomes_the_error_with_a_remedy() -> None:
+def test_errno_becomes_the_error_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    with pytest.raises(PrivilegeError, match="this root needs CAP_BPF"):
+        failure.raise_for(-errno.EPERM, "loading")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(PrivilegeError, match="run as root"):
         failure.raise_for(-errno.EPERM, "loading")
     with pytest.raises(KernelError, match=r"loading: .*memory"):
@@ -382,5 +399,5 @@ def test_locked_down_kernel_is_told_from_a_missing_privilege(tmp_path: Path) -> 
     with pytest.raises(FeatureMissing, match="lockdown=integrity"):
         failure.raise_for(-errno.EPERM, "loading", lockdown=lockdown)
     lockdown.write_text("none [integrity] confidentiality\n")
-    with pytest.raises(PrivilegeError, match="run as root"):
+    with pytest.raises(PrivilegeError, match="loading: "):
         failure.raise_for(-errno.EPERM, "loading", lockdown=lockdown)

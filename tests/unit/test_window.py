@@ -253,6 +253,17 @@ def test_an_slo_moves_the_words():
     assert bench.step(runq=[2_500_000] * 50).words["cpu"] is Word.BAD
 
 
+def test_the_latency_of_an_slos_function_moves_the_word():
+    function = {"exe": "/usr/bin/redis-server", "symbol": "call", "p99": "2ms"}
+    bench = Bench(workloads={"shop": {"slo": {"function": function}}})
+    for values, word in (([1_000_000], Word.OK), ([3_000_000] * 5, Word.BAD)):
+        bench.window([bench.hist("lens", "slo_ns", [])])
+        shop = bench.window([bench.hist("lens", "slo_ns", values)]).workloads["shop"]
+        assert shop.numbers["slo_count"] == len(values)
+        assert shop.numbers["slo_p99_ns"] == pytest.approx(values[0], rel=0.12)
+        assert shop.words["cpu"] is word
+
+
 def test_thresholds_of_the_policy_hold():
     cpu = {"light": "1%", "busy": "2%", "heavy": "3%"}
     bench = Bench(thresholds={"uses": {"cpu": cpu}})

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 from tests.vm.agentlab import enable_controllers
+from tests.vm.bpflab import OBJECTS
 from tests.vm.judgelab import Scene
+
+from vagus.native import Probes
 
 # Long, and told right only by a clock that nobody disturbs (judge, engine), or not
 # yet seen whole in one run (sched): `make soak` has them.
@@ -37,3 +40,10 @@ def scene(cgroup: Path, tmp_path: Path, loaded: str) -> Iterator[Scene]:
     made = Scene(cgroup, tmp_path)
     yield made
     made.stop()
+
+
+@pytest.fixture
+def probes() -> Iterator[Probes]:
+    """The eBPF programs, loaded and attached for one test."""
+    with Probes(OBJECTS) as opened:
+        yield opened

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """A scene for the judge: a shop, a build and a mail server on one CPU."""
 
+import contextlib
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.vm.agentlab import Agent
@@ -31,7 +33,7 @@ workloads:
   shop:
     match: {{cgroup: "{base}/shop"}}
     role: web
-    slo: {{psi_cpu: 30%, psi_io: 20%}}
+    slo: {{psi_cpu: 30%, psi_io: 20%, psi_memory: 10%}}
   build: {{match: {{cgroup: "{base}/build"}}, role: build}}
   backup: {{match: {{cgroup: "{base}/backup"}}, role: backup}}
   mail: {{match: {{cgroup: "{base}/mail"}}, role: mail}}
@@ -51,13 +53,10 @@ class Scene(Agent):
             # One CPU for all three, however many the guest has.
             (base / name / "cpuset.cpus").write_text("0")
 
-    def begin(self, decider: str, static: str = "", disk: Path | None = None) -> None:
-        """Start shop and agent; with a disk the shop reads from it."""
+    def begin(self, decider: str, static: str = "", shop: tuple[str, ...] = ()) -> None:
+        """Start shop and agent; `shop`: another program, and its arguments."""
         self.rule(decider, static)
-        if disk is None:
-            self.run_in("shop", sys.executable, "-c", SHOP)
-        else:
-            self.run_in("shop", sys.executable, "-c", DISK, str(disk), "paced")
+        self.run_in("shop", sys.executable, "-c", *(shop or (SHOP,)))
         self.start()
 
     def rule(self, decider: str, static: str = "") -> None:
@@ -96,10 +95,36 @@ while True:
     offset = (offset + len(buffer)) % (256 << 20)
 """
 
+# Touch anonymous memory: so many MiB, in order or here and there, so many pages
+# every 20 ms.
+MEMORY = """
+import mmap, random, sys, time
+size, pages, order = int(sys.argv[1]) << 20, int(sys.argv[2]), sys.argv[3]
+area = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+for offset in range(0, size, 4096):
+    area[offset] = 1
+offset = 0
+while True:
+    for _ in range(pages):
+        offset = random.randrange(size) if order == "random" else offset + 4096
+        area[offset % size] = 1
+    time.sleep(0.02)
+"""
 
-def null_disk(mbps: int) -> Path:
+
+def null_disk(options: str) -> Path:
     """Make a disk whose only clock is the guest's; return its device node."""
     subprocess.run(["modprobe", "-r", "null_blk"], capture_output=True)
-    options = f"nr_devices=1 gb=1 irqmode=2 completion_nsec=100000 mbps={mbps}"
+    options = f"nr_devices=1 gb=1 {options}"
     subprocess.run(["modprobe", "null_blk", *options.split()], check=True)
     return Path("/dev/nullb0")
+
+
+@contextlib.contextmanager
+def swap() -> Iterator[None]:
+    """Swap to a disk that answers at once: what it costs is memory's trouble alone."""
+    disk = str(null_disk("memory_backed=1 irqmode=0"))
+    subprocess.run(["mkswap", "-q", disk], check=True)
+    subprocess.run(["swapon", disk], check=True)
+    yield
+    subprocess.run(["swapoff", disk], check=True)

@@ -43,9 +43,16 @@ class Shell:
             "VAGUS_SOCKET": str(self.socket),
         }
 
-    def __call__(self, *words, code=0):
+    def __call__(self, *words, code=0, user="root"):
+        become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
         done = subprocess.run(
-            [sys.executable, "-m", "vagus.cli.main", *words],
+            [
+                *(become if user != "root" else []),
+                sys.executable,
+                "-m",
+                "vagus.cli.main",
+                *words,
+            ],
             env=self.env,
             capture_output=True,
             text=True,
@@ -115,6 +122,7 @@ def test_a_day_with_the_agent(shell):
     assert board["source"] == "agent" and board["mode"] == "enforce"
     assert {line["name"] for line in board["lines"]} >= {"shop", "batch"}
     assert any(lease["knob"] == "cpu.weight" for lease in board["leases"])
+    assert all(0 < lease["left_ms"] <= 3000 for lease in board["leases"])
     assert "protect cpu" in shell("top", "--once")
 
     story = shell.json("explain", "shop")
@@ -141,6 +149,7 @@ def test_a_day_with_the_agent(shell):
     shell.stop()
     assert shell.agent.returncode == 0
     assert shell.json("top")["source"] == "record"
+    assert shell.json("plan")["source"] == "record"
     assert "no agent runs here" in shell("mode", code=7)
 
 
@@ -170,6 +179,33 @@ def test_kill_9_leaves_a_record_and_no_setting(shell):
     assert killed - board["wall_ns"] < 3.5e9  # 2 s, and the window itself
     story = shell.json("explain", "shop")
     assert story["undo"].startswith("nothing is held")
+
+
+def test_who_may_read_and_who_may_change(shell):
+    """The group vagus reads, only root changes, and others do neither."""
+    subprocess.run(["groupadd", "--system", "--force", "vagus"], check=True)
+    subprocess.run(["useradd", "--groups", "vagus", "reader"], check=False)
+    subprocess.run(["useradd", "stranger"], check=False)
+    for folder in (shell.work, *shell.work.parents):
+        folder.chmod(0o755)
+    shell.start()
+    assert until(lambda: shell.json("decisions"))
+    reads = (["top", "--once"], ["decisions"], ["explain", "shop"], ["record", "dump"])
+    for words in reads:
+        assert shell(*words, user="reader")
+        assert shell(*words, user="stranger", code=6)
+    assert shell("plan", user="reader")
+    assert "not allowed" in shell("plan", user="stranger", code=6)
+    changes = (["mode", "observe"], ["undo", "all"], ["say", "Wait.", "--yes"])
+    for words in changes:
+        assert "only root" in shell(*words, user="reader", code=4)
+        assert "not allowed" in shell(*words, user="stranger", code=7)
+    for user in ("reader", "stranger"):
+        assert shell("off", user=user, code=4)
+    assert shell.weight() and "enforce" in shell("mode")
+    shell.stop()
+    assert shell("explain", "shop", user="reader")
+    assert shell("explain", "shop", user="stranger", code=6)
 
 
 def test_what_is_missing_is_one_sentence(shell, tmp_path):

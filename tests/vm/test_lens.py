@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from vagus import abi
+from vagus.flow import Found
 from vagus.percentile import percentiles
 from vagus.policy.model import Policy
 from vagus.sense.lens import Lens, LensSensor, Line, order_for
+from vagus.window import Windower
 
 pytestmark = [pytest.mark.needs("bpf", "bcc"), pytest.mark.timeout(280)]
 ENTER = "import os,sys\nopen(sys.argv[1]+'/cgroup.procs','w').write('0')\n"
@@ -154,20 +156,29 @@ def test_usdt_measures_the_queries_of_an_unmodified_postgres(postgres, place):
     assert 8.8e6 < p50 <= p99 < 5e9  # they sleep for 10 ms; buckets are 12 % wide
 
 
-def test_func_becomes_the_workloads_slo(inside, place):
+@pytest.mark.parametrize(("limit", "word"), [("1us", "critical"), ("10s", "ok")])
+def test_func_becomes_the_workloads_slo(inside, place, limit, word):
     inside("redis-server", "--port", "7778", "--save", "", "--appendonly", "no")
     function = {"exe": "/usr/bin/redis-server", "symbol": "processCommand"}
-    wanted = {"cache": {"slo": {"function": {**function, "p99": "1ms"}}}}
-    sensor = LensSensor(Policy.model_validate({"workloads": wanted}))
+    wanted = {"cache": {"slo": {"function": {**function, "p99": limit}}}}
+    policy = Policy.model_validate({"workloads": wanted})
+    sensor, windower = LensSensor(policy), Windower(policy)
+    found = {"cache": Found("cache", *place, policy="cache")}
     sensor.follow({"cache": place})
     deadline = time.monotonic() + 120
-    samples: list[object] = []
-    while not samples and time.monotonic() < deadline:
+    cache = None
+    while cache is None or not cache.numbers.get("slo_p99_ns"):
+        assert time.monotonic() < deadline, sensor.state()
         subprocess.run(["redis-cli", "-p", "7778", "ping"], stdout=subprocess.DEVNULL)
-        samples = [one for one in sensor.read() if sum(one.counts)]
+        states = {"lens": sensor.state()}
+        window = windower.build(1, sensor.read(), found, {}, states)
+        cache = window.workloads["cache"]
         time.sleep(0.3)
     assert sensor.state().missing == ""
-    assert samples and samples[0].signal == "slo_ns"
+    p50, p99 = cache.numbers["slo_p50_ns"], cache.numbers["slo_p99_ns"]
+    print(f"window of redis: p50 {p50:.0f} ns, p99 {p99:.0f} ns, {cache.words}")
+    assert 1_000 < p50 <= p99 < 1e9
+    assert cache.words["cpu"] == word
     sensor.close()
 
 

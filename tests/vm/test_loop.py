@@ -41,10 +41,10 @@ class Pair(Agent):
         ]
         self.policy.write_text("\n".join(lines) + "\n")
 
-    def begin(self, **changes: str) -> None:
+    def begin(self, *options: str, **changes: str) -> None:
         """Write the policy and start."""
         self.write(**changes)
-        self.start()
+        self.start(*options)
 
     def weights(self) -> tuple[str, str]:
         """Return both weights."""
@@ -189,3 +189,20 @@ def test_modes_below_enforce_set_nothing(agent):
     assert agent.is_free()
     verdict = next(r.verdict for r in agent.records() if r.verdict)
     assert len(verdict.allowed) == 2 and verdict.mode == "advise"
+
+
+@pytest.mark.needs("model")
+def test_shipped_model_reads_the_sentence_in_the_guest(agent):
+    sentence = "Keep the shop fast. The batch can wait."
+    decider = f'llm\nobjective: "{sentence}"\nmodel: {{deadline: 60s}}'
+    agent.begin("--model", decider=decider)
+
+    def answers():
+        proposals = [r.proposal for r in agent.records() if r.proposal]
+        return [one for one in proposals if one.decider == "llm"]
+
+    agent.wait(answers, 240)  # a slow guest loads it for a while; rules step in then
+    said = answers()[0]
+    assert said.fallback == ""
+    assert said.model and "keep the" in said.prompt
+    assert said.cause.startswith("shop comes first, batch may wait")

@@ -4,7 +4,7 @@
 import sys
 
 import pytest
-from tests.vm.judgelab import DISK, null_disk
+from tests.vm.judgelab import DISK, MEMORY, null_disk, swap
 
 from vagus.flow import Act, Outcome
 
@@ -51,13 +51,31 @@ def test_trouble_that_ends_by_itself_is_coincident(scene):
 
 
 def test_disk_contention_is_relieved_and_judged_kept(scene):
-    disk = null_disk(mbps=100)
-    scene.begin("rules", disk=disk)
+    disk = str(null_disk("irqmode=2 completion_nsec=100000 mbps=100"))
+    scene.begin("rules", shop=(DISK, disk, "paced"))
     scene.more(8)
     for _ in range(2):
-        scene.run_in("backup", sys.executable, "-c", DISK, str(disk), "full")
+        scene.run_in("backup", sys.executable, "-c", DISK, disk, "full")
     scene.wait(lambda: "rbps" in scene.knob("backup/io.max"), 120)
     scene.outcome(Outcome.KEPT)
     effect = next(e for e in scene.effects() if e.outcome is Outcome.KEPT)
     assert effect.signal.startswith("shop io") or "psi_io" in effect.signal
+    assert effect.before - effect.after > effect.noise, scene.story()
+
+
+@pytest.fixture
+def swapping():
+    with swap():
+        yield
+
+
+def test_memory_contention_is_relieved_and_judged_kept(swapping, scene):
+    (scene.base / "memory.max").write_text("192M")
+    scene.begin("rules", shop=(MEMORY, "160", "100", "random"))
+    scene.more(8)
+    scene.run_in("backup", sys.executable, "-c", MEMORY, "256", "100", "in order")
+    scene.wait(lambda: int(scene.knob("shop/memory.low")) > 0, 120)
+    scene.outcome(Outcome.KEPT)
+    effect = next(e for e in scene.effects() if e.outcome is Outcome.KEPT)
+    assert effect.signal == "shop psi_memory_some_pct", scene.story()
     assert effect.before - effect.after > effect.noise, scene.story()

@@ -48,6 +48,11 @@ class Classes:
         """Return the live classes by slot."""
         return self._held
 
+    def deadlines_ns(self) -> dict[int, int]:
+        """Return until when the scheduler keeps each class, if nobody renews it."""
+        at = self._sched.deadline_ns if self._sched else 0
+        return {lease.id: at for lease in self._held.values()}
+
     def told_off(self) -> bool:
         """Say, once, that an administrator ended the scheduler by hand."""
         if self._sched is None or not self._sched.was_off:

@@ -103,6 +103,11 @@ class Holder:
         now = self._clock()
         return {k: a for k, a in self._avoid.items() if a.until_ns > now}
 
+    def deadlines_ns(self) -> dict[int, int]:
+        """Return until when the kernel holds each lease, if nobody renews it."""
+        ttl_ns = self.ttl_ms * NS_PER_MS
+        return {id_: at + ttl_ns for id_, at in self._renewed_ns.items()}
+
     def fileno(self) -> int:
         """Return a descriptor that is readable when ended() has something."""
         return self._module.fileno()

@@ -87,6 +87,15 @@ class Reflex:
         return {**self._holder.held, **self._classes.held}
 
     @property
+    def left_ms(self) -> dict[int, int]:
+        """Return for how long the kernel holds each lease, if nobody renews it."""
+        deadlines = self._classes.deadlines_ns()
+        if self._holder is not None:
+            deadlines |= self._holder.deadlines_ns()
+        now = self._clock()
+        return {id_: max(0, at - now) // 1_000_000 for id_, at in deadlines.items()}
+
+    @property
     def counters(self) -> dict[str, int]:
         """Return what became of leases, since the start."""
         counted = dict(self._past)

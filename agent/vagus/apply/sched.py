@@ -128,6 +128,7 @@ class SchedExt:
         self._movers: Movers | None = None  # only in partial mode
         self._asked: object = None  # what hold() was asked for last
         self._renew_ns = 0
+        self.deadline_ns = 0  # of the stances, if nobody renews them
         self._used_ns = clock()
         self.was_off = False  # an administrator ended it: nothing is to be held
         self._held: dict[str, dict[bytes, bytes]] = {}
@@ -189,6 +190,7 @@ class SchedExt:
         if asked == self._asked and now < self._renew_ns:
             return wanted
         self._asked, self._renew_ns = asked, now + int(ttl_ns * (1 - RENEW_BELOW))
+        self.deadline_ns = now + ttl_ns
         try:
             self._write(wanted, cgroup_ids, by_thread, now + ttl_ns)
             self._bump(now + max(ttl_ns, SILENCE_NS))

@@ -8,6 +8,7 @@ of a record where no agent runs.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -46,6 +47,7 @@ class Held(msgspec.Struct, frozen=True):
     why: str  # the stance
     ttl_ms: int  # time to live, renewed until it is let go
     since_ns: int  # wall clock
+    left_ms: int | None = None  # of the time to live, then; null from a record
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -108,10 +110,11 @@ class Tracker:
         self._leases: dict[int, Held] = {}
         self._effects: list[Effect] = []
         self._history: list[float] = []
+        self._left_ms: Mapping[int, int] = {}
 
-    def follow(self, record: Record) -> None:
-        """Take the next record."""
-        self._record = record
+    def follow(self, record: Record, left_ms: Mapping[int, int] | None = None) -> None:
+        """Take the next record; `left_ms`: time left of leases, by number."""
+        self._record, self._left_ms = record, left_ms or {}
         if record.proposal is not None and record.verdict is not None:
             self._proposal, self._verdict = record.proposal, record.verdict
             self._decided_ns = record.wall_ns
@@ -139,14 +142,17 @@ class Tracker:
             return None
         stances = in_force(self._verdict.allowed, self._effects)
         proposal = self._proposal
+        leases = [
+            replace(one, left_ms=self._left_ms.get(one.lease))
+            for one in self._leases.values()
+        ]
         return Board(
             wall_ns=record.wall_ns,
             tick=record.window.tick,
             lines=[
-                line(load, stances, [*self._leases.values()])
-                for load in record.window.workloads.values()
+                line(load, stances, leases) for load in record.window.workloads.values()
             ],
-            leases=[*self._leases.values()],
+            leases=leases,
             mode=self._verdict.mode if proposal else "",
             decider=proposal.decider if proposal else "",
             cause=proposal.cause if proposal else "",

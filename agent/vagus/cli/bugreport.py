@@ -160,6 +160,7 @@ def write(path: Path, parts: dict[str, bytes]) -> int:
     """Write a .tar.gz that its owner alone can read; return its bytes."""
     folder = path.name.removesuffix(".gz").removesuffix(".tar")
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.fchmod(descriptor, 0o600)  # also where the file was there
     with (
         os.fdopen(descriptor, "wb") as file,
         tarfile.open(fileobj=file, mode="w:gz") as archive,

@@ -34,6 +34,8 @@ OTHERS = {
     "uresourced": "sets memory.low and weights of user sessions",
 }
 
+ANOTHER = "a knob that one has leased is refused to the others"
+
 
 class State(StrEnum):
     """How a capability is."""
@@ -149,6 +151,8 @@ def accounting(root: Path) -> Check:
         without = [one for one in CONTROLLERS if one not in (text or "").split()]
         if text is not None and without:
             lacking[name] = without
+    if not any((mount / name).exists() for name in SLICES):
+        return Check("units", State.NOTE, "systemd has no slices here")
     if not lacking:
         return Check("units", State.OK, "cpu, io and memory are accounted for")
     each = [f"{', '.join(without)} in {of}" for of, without in lacking.items()]
@@ -282,8 +286,23 @@ def others(root: Path) -> list[Check]:
         names.add(name)
     # A command name has at most 15 characters.
     found = [name for name in OTHERS if name[:15] in names]
-    notes = [Check("others", State.NOTE, f"{one}: {OTHERS[one]}") for one in found]
+    told = [f"{one}: {OTHERS[one]}" for one in found]
+    if len(agents := _agents(root)) > 1:
+        pids = ", ".join(map(str, agents))
+        told.append(f"vagus: {len(agents)} agents (pids {pids}); {ANOTHER}")
+    notes = [Check("others", State.NOTE, one) for one in told]
     return notes or [Check("others", State.OK, "no other resource controller runs")]
+
+
+def _agents(root: Path) -> list[int]:
+    """Return the process ids of every `vagus run`."""
+    processes = [path.parent for path in (root / "proc").glob("[0-9]*/comm")]
+    return sorted(
+        int(one.name)
+        for one in processes
+        if _read(one / "comm") == "vagus"
+        and "run" in (_read(one / "cmdline") or "").split("\0")
+    )
 
 
 def _read(path: Path) -> str | None:

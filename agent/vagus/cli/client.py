@@ -51,6 +51,11 @@ class Client:
             self._file.close()
         self._socket.close()
 
+    def hang_up(self) -> None:
+        """End a watch() that another thread waits in."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def __enter__(self) -> Client:
         """Return itself."""
         return self
@@ -61,8 +66,13 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close."""
+        """Close; an answer that is none becomes a DaemonError."""
         self.close()
+        if isinstance(error, msgspec.DecodeError):
+            raise DaemonError(
+                f"what answers at {self.path} is no agent of this version ({error});"
+                " restart it, or name another socket with --socket"
+            ) from error
 
     def ask(self, do: str, args: Mapping[str, str] | None = None) -> msgspec.Raw:
         """Send a request and return the raw result; the agent's error is raised."""
@@ -107,6 +117,11 @@ class Client:
                 " may ask it"
             )
         reply = msgspec.json.decode(line, type=protocol.Reply)
+        if reply.v != protocol.VERSION:
+            raise DaemonError(
+                f"the agent at {self.path} speaks version {reply.v}, this is version"
+                f" {protocol.VERSION}; restart it after an upgrade"
+            )
         if not reply.ok:
             raise RemoteError(reply.error, reply.code)
         return reply.result

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from vagus.apply.reflex import Reflex
 from vagus.cli.server import Order, Server
 from vagus.errors import VagusError
 from vagus.flow import Record, Stance
@@ -37,6 +38,7 @@ class Daemon:
         self._policy = policy
         self._kept: set[str] = set()  # hashes of policies whose text is on record
         self._orders: dict[str, Order] = {}
+        self._reflex: Reflex | None = None
         self.recorder = _recorder(record, version, keep) if record else None
         try:
             self.server = Server(socket, self._orders) if socket else None
@@ -55,7 +57,8 @@ class Daemon:
             self.recorder.close()
 
     def rule(self, loop: Loop) -> None:
-        """Take orders for this loop from now on."""
+        """Take orders for this loop from now on, and show the time left of leases."""
+        self._reflex = loop.parts.reflex
         self._orders |= orders(loop, self.allowed)
 
     def put(self, record: Record) -> None:
@@ -67,7 +70,8 @@ class Daemon:
     def publish(self, record: Record) -> None:
         """Show a window to clients; never waits."""
         if self.server is not None:
-            self.server.publish(self._counted(record))
+            left_ms = self._reflex.left_ms if self._reflex else {}
+            self.server.publish(self._counted(record), left_ms)
 
     def _counted(self, record: Record) -> Record:
         """Return a record with what the recorder counts, and its trouble."""

@@ -60,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
         width = width_for(sys.stdout)
         print(listing(entries, now, common.paint(), width), end="")
     else:
-        print("no decision in this time; `vagus top` shows what is seen now")
+        about = f" about {args.unit}" if args.unit else ""
+        print(f"no decision{about} in this time; `vagus top` shows what is seen now")
     return 0
 
 

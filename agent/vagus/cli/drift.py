@@ -17,20 +17,20 @@ from vagus.errors import RecordError
 from vagus.record.found import LeaseRow
 from vagus.record.read import Reader
 
-STYLES = {"as held": "green", "drifted": "red", "gone": "dim", "unreadable": "yellow"}
+STYLES = {"as held": "green", "drifted": "red", "gone": "dim"}
 NICE, POLICIES = "nice", {"0": "other", "3": "batch", "5": "idle"}  # sched(7)
 
 
 class Drift(msgspec.Struct, frozen=True):
     """One held setting, as --json prints it."""
 
-    state: str  # "as held", "drifted", "gone", "unreadable"
+    state: str  # "as held", "drifted", "gone"
     workload: str  # whose knob
     knob: str  # its name
     path: str  # below its file system's mount point
     expected: str  # what the lease holds
     actual: str  # what the kernel says
-    owner: str  # "this agent's lease 3", "port 4711", "no lease"
+    owner: str  # "lease 3", "lease 3 of port 4711" where it is another agent's
     why: str  # the stance
 
 

@@ -85,7 +85,10 @@ def run(args: argparse.Namespace) -> int:
             show([row for row in more if wanted.passes(row.event)])
             sys.stdout.flush()
         if not rows and args.output == "compact" and not args.follow:
-            print("no event in this time; `vagus doctor` shows what is sensed")
+            of = f" of {args.unit}" if args.unit else ""
+            print(
+                f"no such event{of} in this time; `vagus doctor` tells what is sensed"
+            )
     return 0
 
 

@@ -106,7 +106,7 @@ def _told(page: Page, story: Story, is_full: bool) -> None:
     names = [*dict.fromkeys(one.workload for one in story.wanted)]
     chosen = [] if is_full else _touched(story)
     if story.fallback:
-        page.part("", [f"fallback: {story.fallback}"], "yellow")
+        page.part("FALLBACK", [story.fallback], "yellow")
     if story.prompt:
         _some(page, "TOLD", form.told(story.prompt, names, chosen), is_full)
     if story.answer:

@@ -19,6 +19,12 @@ if TYPE_CHECKING:  # starts quickly: what a lens needs is imported when it runs
     from vagus.sense.lens import Lens
 
 BAR = 40  # columns of the longest bar
+WHAT = {
+    "runq": "waits for a CPU",
+    "offcpu": "waits off the CPU",
+    "biolat": "block requests",
+    "func": "calls of ",
+}
 FRAMES = 6  # of a stack, innermost first
 ROOT = Path("/sys/fs/cgroup")
 
@@ -72,10 +78,37 @@ def run(args: argparse.Namespace) -> int:
     if failure:
         raise KernelError(f"the lens does not work: {failure}")
     if args.json:
-        common.print_json({"kind": args.kind, "counts": counts, "stacks": told})
-    else:
-        print("\n".join([*histogram(counts), *stack_lines(told)]))
+        common.print_json(document(args.kind, counts, told, lens.lost))
+        return 0
+    print(f"{WHAT[args.kind]}{args.symbol} of {cgroup.strip('/') or 'the machine'}")
+    print("\n".join([*histogram(counts), *stack_lines(told)]))
+    if lens.lost:
+        print(f"{lens.lost} more could not be measured: they began before, or no room")
     return 0
+
+
+def document(
+    kind: str,
+    counts: Sequence[int],
+    stacks: list[dict[str, object]],
+    lost: int,
+) -> dict[str, object]:
+    """Return what --json prints; a percentile of nothing is null."""
+    from vagus import abi
+    from vagus.percentile import percentiles
+
+    bounds = abi.hist_bounds_ns()
+    p50, p99 = percentiles(counts, bounds, (0.5, 0.99)) if sum(counts) else (None, None)
+    return {
+        "kind": kind,
+        "count": sum(counts),
+        "p50_ns": p50,
+        "p99_ns": p99,
+        "lost": lost,
+        "counts": counts,
+        "from_ns": [low for low, _ in bounds],
+        "stacks": stacks,
+    }
 
 
 def place(unit: str | None, cgroup: str | None, root: Path) -> str:
@@ -130,8 +163,9 @@ def histogram(counts: Sequence[int]) -> list[str]:
         return ["nothing happened"]
     bounds = abi.hist_bounds_ns()
     p50, p99 = percentiles(counts, bounds, (0.5, 0.99))
+    ends = bounds[0][1], bounds[-1][0]
     lines = [
-        f"{total} times   p50 {units.duration(p50)}   p99 {units.duration(p99)}"
+        f"{total} times   p50 {bounded(p50, *ends)}   p99 {bounded(p99, *ends)}"
         "   (within 12 %)"
     ]
     rows = list(zip(bounds, counts, strict=True))
@@ -144,6 +178,14 @@ def histogram(counts: Sequence[int]) -> list[str]:
         bar = "█" * round(BAR * sums[index] / max(sums))
         lines.append(f"{low:>9} {sums[index]:>9} {bar}")
     return lines
+
+
+def bounded(value_ns: float, low: int, high: int) -> str:
+    """Return a percentile; beyond the first or last bound only the bound is known."""
+    if value_ns < low:
+        return f"under {units.duration(low)}"
+    over = "over " if value_ns >= high else ""
+    return over + units.duration(min(value_ns, high))
 
 
 def stack_lines(stacks: Sequence[dict[str, object]]) -> list[str]:

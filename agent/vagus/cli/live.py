@@ -55,7 +55,7 @@ class Top(App[int]):
     """Workloads above, leases below, the agent in the first lines."""
 
     CSS = """
-    #head { height: auto; max-height: 5; padding: 0 1; }
+    #head { height: auto; max-height: 7; padding: 0 1; }
     #workloads { height: 2fr; }
     #leases { height: 1fr; border-top: solid $foreground 30%; }
     #note { height: auto; max-height: 4; padding: 0 1; }
@@ -79,6 +79,7 @@ class Top(App[int]):
         self._is_narrow = False
         self._headers: dict[str, tuple[str, ...]] = {}
         self._ended = threading.Event()
+        self._client: Client | None = None
 
     def compose(self) -> ComposeResult:
         """Lay the screen out for 80x24 and more."""
@@ -112,15 +113,17 @@ class Top(App[int]):
                 grid.add_column(Text(label, justify=_side(name)))
 
     def on_unmount(self) -> None:
-        """End the follower."""
+        """End the follower, which may wait for an agent that hangs."""
         self._ended.set()
+        if self._client is not None:
+            self._client.hang_up()
 
     def _follow(self) -> None:
         """Ask the agent, or read its record, until the end (a worker thread)."""
         while not self._ended.is_set():
             try:
-                with Client(self._agent) as client:
-                    for board in client.watch():
+                with Client(self._agent) as self._client:
+                    for board in self._client.watch():
                         self._offer(board, "")
                         if self._ended.is_set():
                             return
@@ -149,7 +152,7 @@ class Top(App[int]):
             return
         self._board = board
         paint, columns = Paint(not self.no_colour), self.size.width - 2
-        lines = screen.head(board, paint, common.now_ns(), columns)
+        lines = screen.head(board, paint, self._now_ns(), columns)
         self.main.query_one("#head", Static).update(Text.from_ansi("\n".join(lines)))
         rows = [screen.row(line, self._is_narrow) for line in board.lines]
         self._fill("#workloads", rows)
@@ -191,17 +194,24 @@ class Top(App[int]):
         lines = self._board.lines if self._board else []
         return lines[grid.cursor_row].name if grid.cursor_row < len(lines) else ""
 
+    def _now_ns(self) -> int:
+        """Return the time that what is shown is told from."""
+        return common.now_ns()
+
+    def _decision(self, reader: Reader) -> int:
+        """Return the latest decision about the selected workload."""
+        return find(reader, self._selected(), Path("/proc"))
+
     def action_explain(self) -> None:
         """Tell the story of the latest decision about the selected workload."""
-        name = self._selected()
         try:
             with Reader(self._record) as reader:
-                story = tell(reader, find(reader, name, Path("/proc")))
+                story = tell(reader, self._decision(reader))
         except VagusError as error:
             self.notify(str(error), severity="warning")
             return
         width = max(60, self.size.width - 4)
-        text = story_screen(story, common.now_ns(), Paint(not self.no_colour), width)
+        text = story_screen(story, self._now_ns(), Paint(not self.no_colour), width)
         self.push_screen(StoryScreen(text))
 
     def action_undo(self) -> None:
@@ -215,7 +225,7 @@ class Top(App[int]):
     def _order(self, verb: str) -> None:
         try:
             with Reader(self._record) as reader:
-                number = find(reader, self._selected(), Path("/proc"))
+                number = self._decision(reader)
             with Client(self._agent) as client:
                 said = client.order(verb, {"id": str(number)})
         except VagusError as error:

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from vagus.errors import VagusError
+from vagus.errors import FeatureMissing, VagusError
 
 # verb -> (module, what it is for); in the order that help shows them.
 VERBS: dict[str, tuple[str, str]] = {
@@ -50,12 +50,14 @@ environment: VAGUS_RECORD, VAGUS_SOCKET, NO_COLOR
 
 exit codes:
   0   done                          5   the model cannot be used
-  1   an error without a code       6   the record cannot be read or written
-  2   the policy is wrong           7   the running agent cannot be reached
-  3   the kernel side is not ready  64  wrong usage
-  4   root or a capability needed   130 interrupted
+  1   an error without a code       6   the record: not to be used, or without
+  2   the policy is wrong               what was asked for
+  3   the kernel side is not ready  7   the agent: not to be reached, or refuses
+  4   root or a capability needed   64  wrong usage
+                                    130 interrupted
   doctor, verify, replay --check: 1 where something is missing or differs
 """
+NATIVE = "vagus._native"  # bindings/, compiled
 USAGE = 64  # EX_USAGE of sysexits.h; argparse's own 2 is the policy's here
 
 
@@ -97,6 +99,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except VagusError as error:
         return _complain(error)
+    except ModuleNotFoundError as error:
+        if error.name != NATIVE:
+            raise
+        remedy = "build it by `make bindings`, or install the package again"
+        return _complain(FeatureMissing(f"{NATIVE} is not there: {remedy}"))
     except BrokenPipeError:  # `vagus events | head`
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

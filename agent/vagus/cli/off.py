@@ -41,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
         ended += more
     forced = end_scheduler(Path("/"))
     if missing and not told and not forced:
-        raise missing
+        raise ModuleMissing(
+            "vagus.ko is not loaded: without it nothing is held, and nothing can be"
+        ) from missing
     found = Result(ended, left, told, forced)
     if args.json:
         common.print_json(found)

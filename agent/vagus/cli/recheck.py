@@ -63,11 +63,15 @@ def check(
 def recheck(
     reader: Reader, since_ns: int, until_ns: int, asker: Asker | None = None
 ) -> Result:
-    """Recompute the verdicts of a time range; ask again, where there is an asker."""
-    verdicts = skipped = 0
+    """Recompute the verdicts of a time range; ask again, where there is an asker.
+
+    RecordError where nothing is recorded in it: that is no check that passed.
+    """
+    verdicts = skipped = windows = 0
     differences = []
     policies, walker = _Policies(reader), Walker()
     for record, window in _windows(reader, since_ns, until_ns):
+        windows += 1
         walker.follow(record)
         basis, verdict, proposal = record.basis, record.verdict, record.proposal
         policy = policies.in_force(basis) if basis else None
@@ -85,6 +89,8 @@ def recheck(
             time = units.iso(record.wall_ns)
             tick, wall_ns = basis.tick, record.wall_ns
             differences.append(Difference(tick, time, wall_ns, verdict, again))
+    if not windows:
+        raise RecordError("nothing is recorded in that time; see `vagus record ls`")
     replies = asker.found() if asker else Replies()
     return Result(verdicts, skipped, differences, replies, walker.found())
 

@@ -6,12 +6,21 @@ from __future__ import annotations
 import argparse
 import sqlite3
 
+import msgspec
+
 from vagus.cli import common, units
 from vagus.cli.paint import table
 from vagus.errors import RecordError
 from vagus.record import schema
 from vagus.record.found import Summary
 from vagus.record.read import Reader
+
+
+class Shrunk(msgspec.Struct, frozen=True):
+    """What vacuum did, as --json prints it."""
+
+    before: int  # bytes of the file
+    after: int
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +36,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="of each window only the workloads that changed since the one before",
     )
     vacuum = actions.add_parser("vacuum", help="shrink (and migrate) the file")
+    common.json_option(vacuum)
+    dump.add_argument("--json", action="store_true", help="as it is anyway")
     for action in (ls, dump, vacuum):
         common.record_option(action)
 
@@ -86,9 +97,15 @@ def _vacuum(args: argparse.Namespace) -> int:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         finally:
             db.close()
-    except sqlite3.Error as error:
+    except (sqlite3.OperationalError, OSError) as error:
         raise RecordError(
             f"{path} cannot be shrunk ({error}); stop the agent, or run as root"
         ) from error
-    print(f"{units.size(before)} -> {units.size(path.stat().st_size)}")
+    except sqlite3.DatabaseError as error:
+        raise schema.damaged(path, error) from error
+    shrunk = Shrunk(before, path.stat().st_size)
+    if args.json:
+        common.print_json(shrunk)
+    else:
+        print(f"{units.size(shrunk.before)} -> {units.size(shrunk.after)}")
     return 0

@@ -87,7 +87,7 @@ def page(found: Tried, paint: Paint, columns: int) -> str:
     if proposal is not None:
         sheet.part("BECAUSE", [f"{proposal.decider}: {proposal.cause}"])
         if proposal.fallback:
-            sheet.part("INSTEAD", [proposal.fallback], "dim")
+            sheet.part("FALLBACK", [proposal.fallback], "yellow")
     if verdict is not None:
         sheet.part("STANCES", [words.stances(verdict.allowed) or "none: nothing to do"])
         refused: list[list[str | Cell]] = [

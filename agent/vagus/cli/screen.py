@@ -10,7 +10,7 @@ from vagus.cli.board import Board, Held, Judged, Line
 from vagus.cli.paint import Cell, Paint, clip, table, word_cell
 
 BARS = "▁▂▃▄▅▆▇█"
-LEASE_HEADER = (">LEASE", "WORKLOAD", "KNOB", "OLD -> HELD", ">SINCE", "WHY")
+LEASE_HEADER = ("WORKLOAD", "KNOB", "OLD -> HELD", ">SINCE", ">LEFT", "WHY")
 RESOURCES = ("cpu", "io", "memory")
 HEADER = (
     *("WORKLOAD", "CPU", "IO", "MEM"),
@@ -35,13 +35,14 @@ def page(board: Board, paint: Paint, columns: int, now_ns: int) -> str:
 
 
 def head(board: Board, paint: Paint, now_ns: int, columns: int = 0) -> list[str]:
-    """Return two to five lines about the agent itself."""
+    """Return two to six lines about the agent itself."""
     mode = board.mode or "no decision yet"
     first = f"{paint('bold', 'vagus')}  {mode}"
     if board.decider:
         took = units.duration(board.took_ms * 1e6)
         first += f"  {board.decider} in {took}, {units.ago(board.decided_ns, now_ns)}"
-    age = units.ago(board.wall_ns, now_ns)
+    is_then = board.wall_ns == now_ns  # a replay: then is told from then
+    age = (units.clock if is_then else units.ago)(board.wall_ns, now_ns)
     first += f"  tick {board.tick}"
     if board.source != "agent":
         first += paint("yellow", f"  from the record, {age}")
@@ -70,8 +71,10 @@ def _own(board: Board, paint: Paint) -> str:
                 f" {units.size(cost.engine_rss_bytes)}"
             )
     texts += _engine(board.counters, paint)
-    lost = sum(board.quality.lost.values())
-    texts.append(paint("yellow", f"{lost} records lost") if lost else "0 lost")
+    lost = {"records": sum(board.quality.lost.values())}
+    lost["windows"] = board.counters.get("record.lost", 0)  # of the recorder
+    each = ", ".join(f"{count} {what}" for what, count in lost.items() if count)
+    texts.append(paint("yellow", f"{each} lost") if each else "0 lost")
     texts += [paint("red", f"no {one}") for one in board.quality.missing]
     return "  ".join(texts)
 
@@ -153,11 +156,11 @@ def leases(many: Sequence[Held], paint: Paint, columns: int, now_ns: int) -> str
 def lease_row(one: Held, now_ns: int) -> list[str | Cell]:
     """Return the cells of one lease."""
     return [
-        str(one.lease),
         clip(one.workload, 18),
         one.knob,
         f"{clip(one.old, 20)} -> {clip(one.value, 20)}",
         units.span((now_ns - one.since_ns) / 1e9),
+        units.DASH if one.left_ms is None else units.span(one.left_ms / 1e3),
         one.why,
     ]
 

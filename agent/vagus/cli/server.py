@@ -26,8 +26,8 @@ from vagus.cli import protocol
 from vagus.cli.board import Tracker
 from vagus.errors import DaemonError, PrivilegeError, VagusError
 from vagus.flow import Record
+from vagus.record.schema import GROUP
 
-GROUP = "vagus"  # may read
 CLIENTS = 32  # at once; more are turned away
 BACKLOG_BYTES = 4 << 20  # unsent to one client before it is cut off
 READS = ("plan", "trial")  # orders that change nothing
@@ -115,10 +115,13 @@ class Server:
         """Close."""
         self.close()
 
-    def publish(self, record: Record) -> None:
-        """Take the newest record, and send it to those who watch."""
+    def publish(self, record: Record, left_ms: Mapping[int, int] | None = None) -> None:
+        """Take the newest record, and send it to those who watch.
+
+        `left_ms`: time left of leases, by number.
+        """
         self._record = record
-        self._tracker.follow(record)
+        self._tracker.follow(record, left_ms or {})
         watchers = [one for one in self._clients.values() if one.is_watching]
         if not watchers:
             return

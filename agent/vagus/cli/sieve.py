@@ -28,6 +28,8 @@ KINDS = (
         "policy-refused",
         "stand-down",
         "decider-broke",
+        "scheduler",
+        "sense",
     ),
 )
 SCALES = {

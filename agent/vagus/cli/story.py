@@ -15,7 +15,7 @@ from vagus.record.found import (
     Moment,
     RefusalRow,
 )
-from vagus.record.read import Reader
+from vagus.record.read import FOREVER_NS, Reader
 
 
 class Seen(Value, frozen=True):
@@ -74,12 +74,13 @@ def find(reader: Reader, what: str, proc: Path) -> int:
                 f"there is no decision {number}, and no recorded workload with a"
                 f" process {number}; `vagus decisions` lists what there is"
             )
-        return _latest(reader, name)
-    return _latest(reader, _named(reader, what))
+        return latest(reader, name)
+    return latest(reader, _named(reader, what))
 
 
-def _latest(reader: Reader, name: str) -> int:
-    found = reader.decisions(workload=name, limit=1)
+def latest(reader: Reader, name: str, until_ns: int = FOREVER_NS) -> int:
+    """Return the latest decision that touched a workload; RecordError without one."""
+    found = reader.decisions(until_ns=until_ns, workload=name, limit=1)
     if not found:
         raise RecordError(
             f"no decision touched {name}; `vagus decisions` lists what there is"

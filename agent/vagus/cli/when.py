@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from vagus.errors import VagusError
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+YEARS = (1971, 2261)  # whose nanoseconds since 1970 fit into 63 bits, in every zone
 EXAMPLES = "'3m ago', '2h', '14:05', 'yesterday 9:30' or '2026-11-23 14:05'"
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
@@ -43,9 +44,9 @@ def moment_ns(text: str, now_ns: int) -> int:
         return now_ns
     back = words.removesuffix("ago").strip().removeprefix("-").strip()
     if (seconds := _span_s(back)) is not None:
-        return now_ns - int(seconds * 1e9)
+        return now_ns - int(min(seconds * 1e9, now_ns))
     found = _date(words, datetime.fromtimestamp(now_ns / 1e9))
-    if found is None:
+    if found is None or not YEARS[0] <= found.year <= YEARS[1]:
         raise TimeError(f"'{text}' is no time; write {EXAMPLES}")
     return int(found.timestamp() * 1e9)
 

@@ -59,7 +59,7 @@ def handle(cpu: CpuHandle) -> str:
     """Return by what CPU stances are held, and why: 'sched_ext: attached'."""
     by = "cgroup knobs" if cpu.handle is Handle.CGROUP else cpu.handle.value
     times = "once" if cpu.ejections == 1 else f"{cpu.ejections} times"
-    often = f" (ended by the kernel {times})" if cpu.ejections else ""
+    often = f"; ejected {times}" if cpu.ejections else ""
     return f"{by}: {cpu.reason}{often}"
 
 

@@ -20,6 +20,8 @@ from vagus.errors import (
 # Linux Documentation/security: the level in force is in brackets.
 LOCKDOWN = Path("/sys/kernel/security/lockdown")
 
+NEEDED = "CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN (capabilities(7))"
+
 
 def is_locked_down(lockdown: Path = LOCKDOWN) -> bool:
     """Return whether the kernel lets nobody read its memory, root neither."""
@@ -41,7 +43,9 @@ def raise_for(
             " boot it with lockdown=integrity"
         )
     if code in (errno.EPERM, errno.EACCES):
-        raise PrivilegeError(f"{what}: {reason}; run as root")
+        # In a container, root may be without them.
+        remedy = "run as root" if os.geteuid() else f"this root needs {NEEDED}"
+        raise PrivilegeError(f"{what}: {reason}; {remedy}")
     raise KernelError(f"{what}: {reason}")
 
 

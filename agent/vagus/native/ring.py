@@ -50,6 +50,7 @@ class RingCounts(msgspec.Struct, frozen=True):
     discarded: int
     malformed: int
     unfolded: int  # seen, but the fold table had no room
+    late: int  # seen, but more than 2 s after they were made
 
 
 class Ring:

@@ -48,6 +48,7 @@ from vagus.record.happened import Asked, happened
 from vagus.record.pack import Unpacker
 
 FOREVER_NS = (1 << 63) - 1
+_DAMAGE = (sqlite3.DatabaseError, zlib.error, msgspec.DecodeError)
 
 
 class Reader:
@@ -74,8 +75,10 @@ class Reader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close."""
+        """Close; what a damaged file gives rise to becomes a RecordError."""
         self.close()
+        if isinstance(error, _DAMAGE):
+            raise schema.damaged(self.path, error) from error
 
     def latest(self) -> Moment | None:
         """Return the newest window, or None in an empty record."""
@@ -229,6 +232,8 @@ class Reader:
 
     def decision(self, number: int) -> Decision | None:
         """Return one decision, or None."""
+        if number > FOREVER_NS:  # more than SQLite can be asked for
+            return None
         found = self._decisions("id = ?", (number,), 1)
         return found[0] if found else None
 

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 
 import msgspec
 
-from vagus.flow import Effect, Lease, LeaseEnd, Proposal, Record, Refusal, Verdict
+from vagus.flow import (
+    Effect,
+    Lease,
+    LeaseEnd,
+    Proposal,
+    Record,
+    Refusal,
+    Stance,
+    Verdict,
+)
 from vagus.record.pack import Packer
 
 RESOURCES = {"cpu": "cpu", "io": "io", "memory": "memory", "wbt_lat_usec": "io"}
@@ -40,9 +49,10 @@ class Writer:
         self._packer = Packer(self._face)
         # The latest proposal and its decision: another verdict on it is no new one.
         self._last: tuple[Proposal | None, int] = (None, 0)
-        # Which decision a lease or an effect comes from: the latest that allowed
-        # something for its workload and resource.
+        # Which decision a lease or an effect comes from: the first that allowed the
+        # stance that stands.  Who says the same again has changed nothing.
         self._authors: dict[tuple[str, str], int] = {}
+        self._standing: list[Stance] = []
         self._committed = self._authors.copy()
 
     def committed(self) -> None:
@@ -56,6 +66,7 @@ class Writer:
         self._session_id = 0
         self._authors = self._committed.copy()
         self._last = (None, 0)
+        self._standing = []
 
     def write(self, record: Record, skipped: int) -> None:
         """Insert a record; skipped: records lost between the last one and this."""
@@ -123,8 +134,10 @@ class Writer:
         basis = _json(record.basis) if record.basis else ""
         _insert(self._db, "verdicts", (*row, _json(verdict.advised), basis))
         for stance in verdict.allowed:
-            self._authors[stance.workload, stance.resource.value] = decision
-            self._authors[stance.workload, ""] = decision
+            if stance not in self._standing:
+                self._authors[stance.workload, stance.resource.value] = decision
+                self._authors[stance.workload, ""] = decision
+        self._standing = verdict.allowed
 
     def _author(self, workload: str, resource: str) -> int | None:
         found = self._authors.get((workload, resource))

@@ -8,15 +8,20 @@ PRAGMA user_version counts the migrations that a file has seen.
 
 from __future__ import annotations
 
+import contextlib
+import grp
+import os
 import sqlite3
 from pathlib import Path
-from urllib.parse import quote
 
 from vagus.errors import RecordError
 
 APPLICATION_ID = 0x56475553  # "VGUS", so that file(1) and we know our own
 BUSY_S = 2.0  # how long to wait for another writer, `vagus record vacuum`
 WAL_BYTES = 8 << 20  # what is left of the WAL file after a checkpoint
+# What has a meaning in a file: URI (sqlite.org/uri.html).
+_QUOTED = {ord("%"): "%25", ord("?"): "%3f", ord("#"): "%23"}
+GROUP = "vagus"  # may read a record, as it may read the agent's socket
 
 # One script for each version; never changed after a release, only added to.
 MIGRATIONS: tuple[str, ...] = (
@@ -180,12 +185,15 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
     The connection is for one thread, in autocommit: say BEGIN.  Every commit
     reaches the disk (synchronous=FULL), because in WAL mode NORMAL loses all
-    since the last checkpoint when the power goes.  sqlite3.Error passes.
+    since the last checkpoint when the power goes.  A file that is another
+    program's is left as it is.  sqlite3.Error and OSError pass.
     """
+    _make(path)
     db = sqlite3.connect(
         path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
     )
     try:
+        _version(db, path)
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
@@ -195,6 +203,17 @@ def open_writer(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _make(path: Path) -> None:
+    """Make the file, where there is none, for its owner and GROUP alone.
+
+    SQLite gives its -wal and -shm files the same owner and mode.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640))
+        with contextlib.suppress(KeyError, PermissionError):
+            os.chown(path, -1, grp.getgrnam(GROUP).gr_gid)
 
 
 def migrate(db: sqlite3.Connection, path: Path) -> None:
@@ -222,6 +241,14 @@ def _version(db: sqlite3.Connection, path: Path) -> int:
             f" {len(MIGRATIONS)}); read it with that version, or name another file"
         )
     return version
+
+
+def damaged(path: Path, error: Exception) -> RecordError:
+    """Return what to say of a record that opened, but cannot be read or written."""
+    return RecordError(
+        f"the record {path} cannot be used ({error}); if it is damaged, `sqlite3"
+        f" {path} .recover` saves what can be saved; else move it away"
+    )
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -252,7 +279,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def _open_as(path: Path, how: str) -> sqlite3.Connection:
-    uri = f"file:{quote(str(path.absolute()))}?{how}"
+    uri = f"file:{str(path.absolute()).translate(_QUOTED)}?{how}"
     db = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
     try:
         db.row_factory = sqlite3.Row

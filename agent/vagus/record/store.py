@@ -253,7 +253,7 @@ class Recorder:
     def _trim(self) -> bool:
         try:
             return trim(self._opened()[0], self._limits, time.time_ns())
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self._fail(error)
             return False
 

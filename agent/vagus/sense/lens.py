@@ -80,6 +80,7 @@ class Lens:
         self.order = order
         self.said_error = ""
         self.seen = self.garbled = 0
+        self.lost = 0  # calls and waits that it could not measure, so far
         self._rest = b""
         asked = msgspec.structs.asdict(order) | {
             "parent": os.getpid(),
@@ -162,6 +163,7 @@ class Lens:
             self.garbled += 1
             return None
         self.seen += 1
+        self.lost = max(self.lost, line.lost)
         if line.error:
             where = f" (line {line.line}: {line.source})" if line.line else ""
             self.said_error = escape(line.error + where, 600)
@@ -197,18 +199,17 @@ class LensSensor:
     def follow(self, workloads: Mapping[str, tuple[str, int]]) -> None:
         """Watch these workloads: name -> (cgroup path, cgroup id)."""
         self._workloads = dict(workloads)
-        for name, (id_, lens) in tuple(self._lenses.items()):
+        for name, (id_, _) in tuple(self._lenses.items()):
             if name not in workloads or workloads[name][1] != id_:
-                lens.close()
-                del self._lenses[name]
+                self._drop(name)
+        self._errors = {k: v for k, v in self._errors.items() if k in workloads}
         self._start()
 
     def set_policy(self, policy: Policy) -> None:
         """End the lenses of SLOs that changed; start the new ones."""
-        for name, (_, lens) in tuple(self._lenses.items()):
+        for name in tuple(self._lenses):
             if _function(policy, name) != _function(self._policy, name):
-                lens.close()
-                del self._lenses[name]
+                self._drop(name)
         self._policy = policy
         self._errors.clear()
         self._retry.clear()
@@ -236,9 +237,10 @@ class LensSensor:
         return events
 
     def state(self) -> SourceState:
-        """Return lines read; missing where a wanted lens does not work."""
+        """Return lines read, what was not measured; missing names lenses that fail."""
         text = "; ".join(f"{name}: {why}" for name, why in self._errors.items())
-        return SourceState(self._seen, self._lost, text)
+        running = sum(lens.lost + lens.garbled for _, lens in self._lenses.values())
+        return SourceState(self._seen, self._lost + running, text)
 
     def fileno(self) -> int:
         """Return -1: read once a tick."""
@@ -246,9 +248,8 @@ class LensSensor:
 
     def close(self) -> None:
         """End every lens."""
-        for _, lens in self._lenses.values():
-            lens.close()
-        self._lenses.clear()
+        for name in tuple(self._lenses):
+            self._drop(name)
 
     def _start(self) -> None:
         """Start the lenses that are wanted and not running."""
@@ -257,9 +258,9 @@ class LensSensor:
             function = _function(self._policy, name)
             if function is None or name in self._lenses:
                 continue
-            if now < self._retry.get(name, 0) or len(self._lenses) >= self._most:
+            if now < self._retry.get(name, 0):
                 continue
-            if why := _impossible(self._python):
+            if why := self._impossible():
                 self._errors[name] = why
                 continue
             order = order_for(
@@ -273,17 +274,27 @@ class LensSensor:
             self._lenses[name] = (id_, Lens(order, self._python))
             self._errors.pop(name, None)
 
+    def _impossible(self) -> str:
+        """Return why no lens can be started now; empty where one can."""
+        if len(self._lenses) >= self._most:
+            return f"{self._most} lenses run already, and no more may at a time"
+        return _impossible(self._python)
+
+    def _drop(self, name: str) -> None:
+        """End a lens; what it lost stays counted."""
+        _, lens = self._lenses.pop(name)
+        self._lost += lens.lost + lens.garbled
+        lens.close()
+
     def _end(self, name: str, lens: Lens, now: int) -> None:
         """Take a lens that ended out, and note why."""
-        self._lost += lens.garbled
         if lens.said_error:
             self._errors[name] = lens.said_error
             self._retry[name] = now + RETRY_NS
             text = lens.said_error
             event = Event(now, "lens", "lens", name, 0, 0, 0, "", 0.0, "", text)
             self._events.append(event)
-        lens.close()
-        del self._lenses[name]
+        self._drop(name)
 
 
 def _function(policy: Policy, name: str) -> Function | None:

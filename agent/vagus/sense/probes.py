@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import select
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -49,6 +50,7 @@ class SharedProbes:
                 batch=KEPT,
             )
             self._waiter = Waiter(self._probes.ring.fileno(), select.EPOLLIN)
+            self._tell_missing(self._probes.missing())
         except (VagusError, OSError) as error:
             self._refused = str(error)
 
@@ -94,13 +96,13 @@ class SharedProbes:
             return self._refused
         return self._probes.missing().get(source, "")
 
-    def partly_missing(self) -> dict[str, str]:
-        """Return the programs that this kernel has no hook for, with the reason."""
-        return self._probes.missing() if self._probes else {}
-
     def seen(self) -> int:
         """Return records read from the ring."""
         return self._probes.ring.counts().seen if self._probes else 0
+
+    def late(self) -> int:
+        """Return records that were read long after they were made."""
+        return self._probes.ring.counts().late if self._probes else 0
 
     def lost(self, *counters: Counter) -> int:
         """Return what the kernel counted as lost."""
@@ -123,6 +125,15 @@ class SharedProbes:
         if self._probes is not None:
             self._probes.close()
             self._probes = None
+
+    def _tell_missing(self, missing: Mapping[str, str]) -> None:
+        """Put one event for each program that does not run among the others."""
+        now = time.monotonic_ns()
+        for name, why in missing.items():
+            source = name.partition("_")[0]
+            told = f"{name} does not run, what it counts is unknown: {why}"
+            event = Event(now, source, "sense", "", 0, 0, 0, "", 0.0, "", told)
+            self._waiting.setdefault(source, []).append(event)
 
     def _drain(self) -> None:
         """Empty the ring and sort its events by source."""

@@ -52,9 +52,11 @@ class ProcessSensor:
         return self._probes.events(self.name)
 
     def state(self) -> SourceState:
-        """Return ring records read, and those lost in the kernel."""
-        lost = self._probes.lost(Counter.RING_FULL, Counter.STATS_FULL)
-        return SourceState(self._probes.seen(), lost, self._probes.missing(self.name))
+        """Return ring records read, lost in the kernel, and read late."""
+        probes = self._probes
+        lost = probes.lost(Counter.RING_FULL, Counter.STATS_FULL)
+        missing = probes.missing(self.name)
+        return SourceState(probes.seen(), lost, missing, probes.late())
 
     def fileno(self) -> int:
         """Return the descriptor of the ring that all programs share, or -1."""

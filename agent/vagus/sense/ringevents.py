@@ -7,6 +7,8 @@ import select
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from vagus.errors import VagusError
 from vagus.flow import Event, Sample, SourceState
 from vagus.native import RING_PATH, Ring
@@ -56,12 +58,12 @@ class RingSensor:
         return self._names.get(cgroup_id, "")
 
     def state(self) -> SourceState:
-        """Return records seen and lost; missing without the module."""
+        """Return records seen, lost and late; missing without the module."""
         if self._ring is not None:
             counts = self._ring.counts()
             lost = counts.lost + counts.malformed
-            self._state = SourceState(counts.seen, lost)
-        return SourceState(self._state.seen, self._state.lost, self._missing)
+            self._state = SourceState(counts.seen, lost, late=counts.late)
+        return replace(self._state, missing=self._missing)
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when records wait, or -1."""

@@ -6,10 +6,10 @@ from __future__ import annotations
 import select
 from collections.abc import Callable
 
-from vagus.abi import EventType
+from vagus.abi import ARGS_LEN, EventType
 from vagus.flow import Event
 from vagus.native import RawEvent, Ring
-from vagus.text import args, comm
+from vagus.text import CUT, args, comm
 
 KEPT = 512  # records turned into events in one drain; more are only counted
 # type -> (kind, unit of value)
@@ -98,18 +98,26 @@ def to_event(raw: RawEvent, source: str, name_of: Callable[[int], str]) -> Event
 def _detail(raw: RawEvent, name_of: Callable[[int], str]) -> str:
     """Say in a few words what the other fields hold."""
     if raw.type == EventType.EXEC:
-        return args(raw.args)
+        # What fills its room was cut in the kernel, wherever a character ends.
+        cut = CUT if len(raw.args) == ARGS_LEN and raw.args[-1:] != b"\0" else ""
+        shown = args(raw.args)
+        return shown if shown.endswith(CUT) else shown + cut
     if raw.type == EventType.EXIT:
         return _status(raw.value)
     if raw.type == EventType.RUNQ and raw.extra:
-        return f"behind {name_of(raw.extra) or f'cgroup {raw.extra}'}"
+        return f"behind {_whose(raw.extra, name_of)}"
     if raw.type == EventType.BLOCK:
         return f"{raw.extra} bytes"
     if raw.type == EventType.RECLAIM:
         return f"{raw.extra} pages reclaimed"
     if raw.type == EventType.OOM:
-        return f"limit of {name_of(raw.extra) or 'the machine'}"
+        return f"limit of {_whose(raw.extra, name_of) if raw.extra else 'the machine'}"
     return f"of {raw.value}" if raw.type == EventType.FORK else ""
+
+
+def _whose(cgroup_id: int, name_of: Callable[[int], str]) -> str:
+    """Return a workload's name; that of a cgroup which is none is its number."""
+    return name_of(cgroup_id) or f"cgroup {cgroup_id}"
 
 
 def _status(status: int) -> str:

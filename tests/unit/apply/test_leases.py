@@ -168,6 +168,8 @@ def test_holder_renews_before_a_third_is_left(holder, kernel):
         holder.renew()
         renewed += [kernel.now] * len(kernel.calls)
         kernel.calls.clear()
+        (deadline,) = holder.deadlines_ns().values()
+        assert deadline == max([0, *renewed]) + TTL_MS * 1_000_000
     gaps = [b - a for a, b in zip([0, *renewed], renewed, strict=False)]
     assert max(gaps) <= TTL_MS * 1_000_000 * 2 / 3
     assert len(renewed) <= 6

@@ -53,7 +53,7 @@ async def top(path: Path, tale) -> str:
     """Draw the live view at the moment when the shop suffers."""
     tracker = Tracker()
     for tick in range(1, 36):
-        tracker.follow(tale.record(tick))
+        tracker.follow(tale.record(tick), {1: 7_200, 2: 9_900})
     app = Top(path.with_name("none"), path)
     async with app.run_test(size=SIZE) as pilot:
         while app._board is None:

@@ -2,6 +2,7 @@
 """Doctor on fake machines: each lack is named with its remedy."""
 
 import json
+import shutil
 
 import pytest
 
@@ -21,6 +22,7 @@ def machine(tmp_path):
         "sys/module/vagus/version": "1\n",
         "sys/fs/cgroup/cgroup.controllers": "cpu io memory\n",
         "sys/fs/cgroup/cgroup.subtree_control": "cpu io memory\n",
+        "sys/fs/cgroup/system.slice/cgroup.subtree_control": "cpu io memory\n",
         "sys/fs/cgroup/io.cost.qos": "8:0 enable=1\n",
         "sys/fs/bpf/progs": "",
         "sys/kernel/btf/vmlinux": "x",
@@ -71,12 +73,16 @@ def test_what_is_lacking_is_named_with_a_remedy(machine, lacking, name, state):
 
 def test_a_slice_without_accounting_is_named_with_systemds_word_for_it(machine):
     units = machine / "sys/fs/cgroup/system.slice"
-    units.mkdir()
     (units / "cgroup.subtree_control").write_text("cpu memory\n")
     one = states(machine)["units"]
     assert one.state is State.OPTIONAL
     assert "io in system.slice" in one.found
     assert "DefaultIOAccounting=yes" in one.remedy
+
+
+def test_a_machine_without_slices_is_no_accounting(machine):
+    shutil.rmtree(machine / "sys/fs/cgroup/system.slice")
+    assert states(machine)["units"].state is State.NOTE
 
 
 def test_a_kernel_that_is_locked_down_is_named(machine):
@@ -94,6 +100,21 @@ def test_other_controllers_are_named(machine):
         (machine / "proc" / number / "comm").write_text(name + "\n")
     notes = [one.found for one in checks.others(machine)]
     assert [note.split(":")[0] for note in notes] == ["systemd-oomd", "ananicy-cpp"]
+
+
+def test_another_agent_is_named(machine):
+    def start(pid: str, comm: str, *words: str) -> list[str]:
+        (machine / "proc" / pid).mkdir()
+        (machine / "proc" / pid / "comm").write_text(comm + "\n")
+        (machine / "proc" / pid / "cmdline").write_text("\0".join([*words, ""]))
+        return [one.found for one in checks.others(machine)]
+
+    start("11", "sudo", "sudo", "vagus", "run")
+    start("13", "vagus", "/opt/python", "/opt/bin/vagus", "top")
+    (none,) = start("12", "vagus", "/opt/python", "/opt/bin/vagus", "run")
+    assert none == "no other resource controller runs"
+    (note,) = start("99", "vagus", "python", "vagus", "run", "--policy", "mine.yaml")
+    assert note.startswith("vagus: 2 agents (pids 12, 99)")
 
 
 def test_capabilities_and_delegation_are_looked_at(machine):

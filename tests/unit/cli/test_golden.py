@@ -7,6 +7,7 @@ To keep new outputs: VAGUS_GOLDEN=write pytest tests/unit/cli/test_golden.py
 import json
 
 import pytest
+from tests.unit.cli.test_server import Agent
 
 OUTPUTS = {
     "explain-1": ["explain", "1"],
@@ -19,6 +20,7 @@ OUTPUTS = {
     "events-csv": ["events", "-o", "csv"],
     "events-runq": ["events", "--filter", "runq"],
     "top": ["top", "--once"],
+    "plan-recorded": ["plan"],
     "record-ls": ["record", "ls"],
 }
 
@@ -32,13 +34,43 @@ def test_text(vagus, golden, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["explain-1", "decisions", "events-runq", "top", "record-ls"]
+    "name",
+    ["explain-1", "decisions", "events-runq", "top", "plan-recorded", "record-ls"],
 )
 def test_json(vagus, golden, name):
     code, out, _ = vagus(*OUTPUTS[name], "--json")
     assert code == 0
     json.loads(out)
     golden(f"{name}.json", out)
+
+
+ORDERS = {
+    "mode": ["mode", "advise"],
+    "undo": ["undo", "1"],
+    "mute": ["mute", "shop", "--for", "5m"],
+    "say": ["say", "The backup can wait.", "--yes"],
+}
+
+
+@pytest.mark.parametrize("verb", ORDERS)
+def test_an_order_prints_the_agents_answer_and_what_it_was_told(tmp_path, vagus, verb):
+    """What the orders themselves do is tests/unit/test_orders.py's."""
+    given = []
+
+    def order(args):
+        given.append(dict(args))
+        return "done as told"
+
+    with Agent(tmp_path / "socket", {verb: order}):
+        words = [*ORDERS[verb], "--socket", str(tmp_path / "socket")]
+        assert vagus(*words) == (0, "done as told\n", "")
+        code, out, _ = vagus(*words, "--json")
+    printed = json.loads(out)
+    assert code == 0 and printed.pop("answer") == "done as told"
+    if verb == "say":
+        assert printed == {"plan": None}
+    else:
+        assert printed == {"order": verb, **given[1]}
 
 
 def test_a_story_fits_one_screen_of_80_columns(vagus):

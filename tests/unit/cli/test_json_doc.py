@@ -26,6 +26,7 @@ from vagus.cli import (
     off,
     plan,
     recheck,
+    record,
     story,
 )
 from vagus.record import found
@@ -44,6 +45,7 @@ PRINTED = {
     "backtest": backtest.Report,
     "record ls": found.Summary,
     "record dump": flow.Record,
+    "record vacuum": record.Shrunk,
     "bugreport": bugreport.Result,
 }
 LINES = ("events", "record dump", "replay")  # one object a line
@@ -60,9 +62,10 @@ Fields may be added; those that are here keep their meaning.
 
 `mode`, `approve`, `undo`, `mute` and `reload` print `order`, their own arguments and
 `answer`, the agent's sentence; `say` prints `plan` and `answer`. `lens` prints `kind`,
-`counts` (a histogram) and `stacks`. `policy check` prints, a file, `file`, `ok`,
-`errors`, `warnings` and `hash`. `replay --json` prints what `top` prints, one object a
-line. Exit codes are in `vagus --help`.
+`count`, `p50_ns`, `p99_ns`, `lost` (not measured), `counts` (a histogram, each from
+`from_ns` on) and `stacks`. `policy check` prints, a file, `file`, `ok`, `errors`,
+`warnings` and `hash`. `replay --json` prints what `top` prints, one object a line.
+Exit codes are in `vagus --help`.
 """
 
 
@@ -162,6 +165,7 @@ def test_the_document_is_what_the_types_say():
         (["doctor"], PRINTED["doctor"]),
         (["record", "ls"], PRINTED["record ls"]),
         (["replay", "--check"], PRINTED["replay --check"]),
+        (["record", "dump", "--until", "12:00:01"], PRINTED["record dump"]),
     ],
 )
 def test_what_is_printed_is_of_its_type(vagus, words, kind):

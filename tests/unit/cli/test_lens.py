@@ -30,6 +30,24 @@ def test_a_histogram_is_drawn_by_octave():
     assert lens.histogram([0] * abi.HIST_BUCKETS) == ["nothing happened"]
 
 
+def test_beyond_the_ends_only_the_bound_is_told():
+    counts = [0] * abi.HIST_BUCKETS
+    counts[0], counts[-1] = 50, 50
+    first, *_ = lens.histogram(counts)
+    assert "p50 under 4.1 µs   p99 over 1.1 s" in first
+
+
+def test_json_has_what_a_script_needs():
+    counts = [0] * abi.HIST_BUCKETS
+    counts[abi.hist_bucket(1_000_000)] = 7
+    told = lens.document("runq", counts, [], 3)
+    assert (told["count"], told["lost"]) == (7, 3)
+    assert told["p50_ns"] == told["p99_ns"] == pytest.approx(1e6, rel=0.12)
+    assert len(told["from_ns"]) == len(told["counts"]) == abi.HIST_BUCKETS
+    nothing = lens.document("runq", [0] * abi.HIST_BUCKETS, [], 0)
+    assert (nothing["count"], nothing["p99_ns"]) == (0, None)
+
+
 def test_stacks_are_shown_and_escaped():
     (head, *frames) = lens.stack_lines(
         [{"ns": 2_000_000, "comm": "a\x1b", "frames": ["io_schedule", "read"]}]

@@ -4,7 +4,8 @@
 import asyncio
 
 import pytest
-from tests.unit.cli.terminal import begun, lines
+from tests.unit.cli.terminal import begun, lines, settled
+from tests.unit.cli.test_server import Agent
 
 from vagus.cli import screen
 from vagus.cli.live import StoryScreen, Top
@@ -77,6 +78,29 @@ def test_windows_that_come_while_a_story_is_read_do_no_harm(story, tmp_path):
 def test_orders_without_an_agent_say_so(story, tmp_path):
     _, app, _ = drive(story, tmp_path, "u")
     assert any("vagus run" in note.message for note in app._notifications)
+
+
+def test_keys_order_what_belongs_to_the_selected_line(story, tmp_path, tick_record):
+    given = []
+
+    def order(verb):
+        return lambda args: given.append((verb, args["id"])) or f"{verb} done"
+
+    async def run():
+        app = Top(tmp_path / "socket", story)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await begun(app, pilot)
+            for key in ("u", "down", "a"):
+                await pilot.press(key)
+                await settled(app, pilot)
+            return [note.message for note in app._notifications]
+
+    orders = {verb: order(verb) for verb in ("undo", "approve")}
+    with Agent(tmp_path / "socket", orders) as agent:
+        agent.publish(tick_record(40))
+        told = asyncio.run(run())
+    assert given == [("undo", "2"), ("approve", "1")]  # the latest of shop, of backup
+    assert "undo done" in told and "approve done" in told
 
 
 def test_a_pause_holds_the_screen(story, tmp_path):

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """What every verb shares: help, exit codes, one sentence for an error."""
 
+import contextlib
 import json
 import resource
+import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +47,8 @@ def test_no_verb_is_wrong_usage(vagus):
         (["xyzzy"], 64, "see `vagus --help`"),
         (["explain"], 64, "required"),
         (["explain", "99"], 6, "`vagus decisions` lists"),
+        (["explain", "9" * 20], 6, "`vagus decisions` lists"),
+        (["replay", "--speed", "0"], 64, "above 0"),
         (["explain", "nobody"], 6, "no decision touched nobody"),
         (["decisions", "-t", "noonish"], 64, "'noonish' is no time"),
         (["decisions", "--record", "/nonexistent"], 6, "there is no record"),
@@ -60,8 +65,56 @@ def test_an_error_is_one_sentence_with_its_code(vagus, words, code, sentence):
     assert out == ""
 
 
+DAMAGE = {
+    "pages": "UPDATE sqlite_master SET rootpage = 2 WHERE name = 'windows'",
+    "window": "UPDATE windows SET data = x'00'",
+    "prompt": "UPDATE decisions SET prompt = x'00'",
+}
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("pages", ["top", "--once"]),
+        ("pages", ["record", "dump"]),
+        ("window", ["replay", "--check", "--no-model"]),
+        ("window", ["backtest"]),
+        ("prompt", ["explain", "1"]),
+        ("prompt", ["decisions"]),
+    ],
+)
+def test_a_damaged_record_is_one_sentence(vagus, story, tmp_path, damage, words):
+    path = tmp_path / "damaged.db"
+    shutil.copy(story, path)
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute(DAMAGE[damage])
+    code, _, err = vagus(*words, "--record", str(path))
+    assert code == 6, err
+    last = err.splitlines()[-1]
+    assert last.startswith("vagus: the record ") and ".recover" in last
+
+
+@pytest.mark.parametrize("words", [["off"], ["verify"]])
+def test_bindings_that_are_not_built_are_one_sentence(tmp_path, words):
+    shutil.copytree(
+        AGENT / "vagus", tmp_path / "vagus", ignore=shutil.ignore_patterns("_native*")
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "vagus.cli.main", *words],
+        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 3 and done.stderr.count("\n") == 1
+    assert "make bindings" in done.stderr
+
+
 def test_start_up_is_fast_and_imports_no_more_than_needed():
-    """Under 100 ms of CPU, Python's own start included: a busy host adds no CPU."""
+    """Under ten times what Python itself takes, which is some 100 ms when quiet.
+
+    Both are CPU time, and the best of several: a crowded host adds to each alike.
+    """
     env = {"PYTHONPATH": str(AGENT), "PATH": "/usr/bin", "VAGUS_RECORD": "/none"}
     check = (
         "import sys; from vagus.cli.main import main; main(['decisions']);"
@@ -80,7 +133,8 @@ def test_start_up_is_fast_and_imports_no_more_than_needed():
 
     _, imported = run(check)
     assert imported.strip() == ""
-    assert min(run(check)[0] for _ in range(7)) < 0.1
+    used = [(run(check)[0], run("")[0]) for _ in range(7)]
+    assert min(ours for ours, _ in used) < 10 * min(bare for _, bare in used)
 
 
 def test_a_closed_pipe_is_no_error(story):

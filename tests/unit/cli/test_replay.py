@@ -104,8 +104,9 @@ def test_the_past_is_stepped_through_as_top_showed_it(vagus):
     assert "protect cpu 2" in out
     code, out, _ = vagus("replay", "-t", "12:00:31", "--until", "12:00:33", "--json")
     assert [json.loads(line)["tick"] for line in out.splitlines()] == [31, 32, 33]
-    code, _, err = vagus("replay", "-t", "now")
-    assert code == 6 and "record ls" in err
+    for words in ([], ["--check"], ["--json"]):
+        code, out, err = vagus("replay", "-t", "now", *words)
+        assert code == 6 and "record ls" in err and out == ""
 
 
 def test_another_policy_is_tried_on_the_past(vagus, past, tmp_path):

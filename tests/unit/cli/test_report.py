@@ -15,6 +15,7 @@ from vagus.cli.main import VERBS
 
 def test_a_bug_report_holds_what_helps_and_no_secret(vagus, tmp_path):
     path = tmp_path / "report.tar.gz"
+    path.write_text("an older one, which everybody could read")
     code, out, _ = vagus("bugreport", "-o", str(path))
     assert code == 0 and "nothing was sent" in out
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -124,7 +124,9 @@ def test_a_record_that_takes_nothing_is_shown_to_who_watches(tmp_path, tick_reco
 
     daemon = Daemon(tmp_path / "r.db", None, tmp_path / "p.yaml")
     shown = []
-    daemon.server = SimpleNamespace(publish=shown.append, close=lambda: None)
+    daemon.server = SimpleNamespace(
+        publish=lambda record, left_ms: shown.append(record), close=lambda: None
+    )
     daemon.publish(tick_record(1))
     assert shown[-1].counters["record.lost"] == 0
     assert shown[-1].window.quality.missing == {}

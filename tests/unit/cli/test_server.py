@@ -42,7 +42,7 @@ class Agent:
 
     def publish(self, record):
         with self._lock:
-            self.server.publish(record)
+            self.server.publish(record, {1: 7_200})
 
     def __enter__(self):
         self._thread.start()
@@ -71,7 +71,7 @@ def test_a_client_sees_the_present(agent):
         board = client.board()
     assert board.tick == 40
     assert [line.name for line in board.lines] == ["shop", "backup", "postgres"]
-    assert [lease.knob for lease in board.leases] == ["cpu.weight"]
+    assert [(one.knob, one.left_ms) for one in board.leases] == [("cpu.weight", 7_200)]
     assert board.lines[1].stances == []  # reverted by the judge
     assert board.history[-1] == 410_000.0
 
@@ -154,6 +154,35 @@ def test_a_second_agent_is_refused_and_a_dead_one_replaced(tmp_path):
 def test_no_agent_is_one_sentence(tmp_path):
     with pytest.raises(DaemonError, match="start it with `vagus run`"):
         Client(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n", "no agent of this version"),
+        (b'{"v":1,"ok":true,"result":{"tick":"x"}}\n', "no agent of this version"),
+        (b'{"v":2,"ok":true,"result":null}\n', "speaks version 2"),
+    ],
+)
+def test_an_answer_that_is_none_is_one_sentence(tmp_path, line, said):
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(tmp_path / "socket"))
+        other.listen()
+
+        def answer():
+            peer, _ = other.accept()
+            with peer:
+                peer.recv(100)
+                peer.sendall(line)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with (
+            pytest.raises(DaemonError, match=said),
+            Client(tmp_path / "socket") as client,
+        ):
+            client.board()
+        thread.join()
 
 
 def test_a_watcher_that_does_not_read_costs_nothing(agent, tick_record):

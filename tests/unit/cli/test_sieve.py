@@ -2,8 +2,13 @@
 """Which events a filter lets through."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+
+import vagus
+from vagus.cli.sieve import KINDS
 
 
 def kinds(vagus, text):
@@ -56,3 +61,10 @@ def test_the_newest_are_counted_after_the_filter(vagus):
 def test_help_tells_what_can_be_written(vagus):
     _, out, _ = vagus("events", "--help")
     assert "value>10ms" in out and "detail~" in out
+
+
+def test_every_kind_that_the_agent_notes_can_be_asked_for():
+    folder = Path(vagus.__file__).parent
+    text = "".join(file.read_text() for file in folder.rglob("*.py"))
+    noted = set(re.findall(r"\.note\(\s*\"([a-z-]+)\"", text))
+    assert {"policy", "scheduler"} <= noted <= set(KINDS)

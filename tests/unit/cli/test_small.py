@@ -71,7 +71,14 @@ def test_times_as_people_write_them(utc, text, seconds):
     assert when.moment_ns(text, NOON) == NOON + seconds * S
 
 
-@pytest.mark.parametrize("text", ["noonish", "3 parsecs", "25:00", "9:30 tomorrow"])
+def test_longer_ago_than_there_is_time_is_the_beginning(utc):
+    assert when.moment_ns("99999999d", NOON) == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["noonish", "3 parsecs", "25:00", "9:30 tomorrow", "0001-01-01", "9999-01-01"],
+)
 def test_what_is_no_time(text):
     with pytest.raises(when.TimeError, match="write"):
         when.moment_ns(text, NOON)

@@ -11,13 +11,36 @@ import pytest
 from msgspec.structs import replace
 from tests.unit.cli.terminal import begun, lines, settled
 
-from vagus.cli import backtest, decisions, doctor, drift, events, lens, plan, recheck
+from vagus.cli import (
+    backtest,
+    common,
+    decisions,
+    doctor,
+    drift,
+    events,
+    lens,
+    off,
+    plan,
+    recheck,
+    say,
+)
 from vagus.cli.board import Tracker, held
 from vagus.cli.checks import Check, State
 from vagus.cli.doctor import Report
 from vagus.cli.live import Top
 from vagus.cli.paint import Paint
-from vagus.flow import Act, Lease, Mode, Refusal, Resource, Setting, Stance, Verdict
+from vagus.flow import (
+    Act,
+    Lease,
+    Mode,
+    Proposal,
+    Refusal,
+    Resource,
+    Setting,
+    Stance,
+    Tried,
+    Verdict,
+)
 from vagus.record.read import Reader
 
 NOW_NS = 1_795_435_200 * 10**9 + 100 * 10**9
@@ -48,11 +71,23 @@ def environment(vagus):
 
 
 @pytest.fixture
+def both(golden, capsys):
+    """Compare an output with the ones kept, as text and as JSON."""
+
+    def same(name, text, value):
+        golden(f"{name}.txt", text)
+        common.print_json(value)
+        golden(f"{name}.json", capsys.readouterr().out)
+
+    return same
+
+
+@pytest.fixture
 def busy(tick_record):
     """The moment of the story at which the shop suffers and leases are held."""
     tracker = Tracker()
     for tick in range(1, 35):
-        tracker.follow(tick_record(tick))
+        tracker.follow(tick_record(tick), {1: 7_200, 2: 9_900})
     board = tracker.board()
     setting = Setting("build", "cpu.idle", "/build/cpu.idle", "1", "yield cpu 3")
     # A name as long as systemd's, and trouble on everything.
@@ -62,8 +97,9 @@ def busy(tick_record):
         words=dict.fromkeys(("cpu", "io", "memory"), "critical"),
     )
     board = replace(board, lines=[*board.lines, line])
-    trouble = {"model.missed": 2, "model.starts": 2}
-    board = replace(board, counters=board.counters | trouble)
+    trouble = {"model.missed": 2, "model.starts": 2, "record.lost": 4}
+    late = "the model did not answer within 150 ms"
+    board = replace(board, counters=board.counters | trouble, fallback=late)
     more = held(Lease(9, setting, "0", "1", 10_000, 0), board.wall_ns)
     return replace(board, leases=[*board.leases, more])
 
@@ -90,7 +126,7 @@ def test_tables_of_a_terminal(story, golden, columns):
     golden(f"tables-{columns}.txt", text)
 
 
-def test_doctor(golden):
+def test_doctor(both):
     checks = [
         Check("privilege", State.OK, "root, or as good as"),
         Check(
@@ -100,19 +136,38 @@ def test_doctor(golden):
     ]
     counters = {"block.seen": 90, "block.lost": 0, "leases.granted": 2}
     missing = {"psi": "boot with psi=1"}
-    page = doctor.page(Report(checks, counters, NOW_NS, missing), Paint(), 80, NOW_NS)
+    found = Report(checks, counters, NOW_NS, missing)
+    page = doctor.page(found, Paint(), 80, NOW_NS)
     assert max(map(len, page.splitlines())) <= 80
-    golden("doctor.txt", page)
+    both("doctor", page, found)
 
 
-def test_plan(golden):
+def test_plan(both):
     setting = Setting("shop", "cpu.weight", "/shop/cpu.weight", "5000", "protect cpu 3")
     refusal = Refusal("budget", "12 actions in this minute are enough", "backup")
     found = plan.Plan(Mode.ADVISE, "Keep the shop fast.", [SHOP], [refusal], [setting])
-    golden("plan.txt", plan.page(found, Paint(), 80))
+    both("plan", plan.page(found, Paint(), 80), found)
 
 
-def test_verify(golden):
+def test_say(both):
+    told = Proposal("rules", [BACKUP], "The backup may wait.", 1.5, fallback="too late")
+    refusal = Refusal("never_touch", "postgres is on the list", "postgres")
+    verdict = Verdict([BACKUP], [refusal])
+    found = Tried("The backup can wait.", 0, told, verdict)
+    both("say", say.page(found, Paint(), 80), {"plan": found, "answer": ""})
+
+
+def test_off(both):
+    found = [
+        off.Result(0, 0, False),
+        off.Result(1, 0, True),
+        off.Result(5, 2, True),
+        off.Result(2, 0, True, scheduler=True),
+    ]
+    both("off", "\n".join(map(off.sentence, found)) + "\n", found)
+
+
+def test_verify(both):
     def one(state, actual):
         return drift.Drift(
             *(state, "shop", "cpu.weight", "/shop/cpu.weight", "400", actual),
@@ -120,23 +175,24 @@ def test_verify(golden):
         )
 
     found = [one("as held", "400"), one("drifted", "555"), one("gone", "")]
-    golden("verify.txt", drift.listing(found, Paint(), 100))
+    both("verify", drift.listing(found, Paint(), 100), found)
 
 
-def test_backtest(golden):
+def test_backtest(both):
     refused = ["postgres is on the policy's list never_touch"]
     change = backtest.Change("t", NOW_NS, 7, [SHOP], [BACKUP], refused)
     found = backtest.Report(
         3600, "rules", 91.5, {"shop: protect cpu 3": 3600.0},
         {"shop: protect cpu 3": 3600.0, "backup: yield io 2": 300.0}, [change],
     )  # fmt: skip
-    golden("backtest.txt", backtest.page(found, NOW_NS, Paint(), 80, 20))
+    both("backtest", backtest.page(found, NOW_NS, Paint(), 80, 20), found)
 
 
-def test_check(golden):
+def test_check(both):
     was, again = Verdict([SHOP], []), Verdict([], [Refusal("unknown", "x", "shop")])
     difference = recheck.Difference(31, "12:00:31", NOW_NS, was, again)
-    golden("check.txt", recheck.text(recheck.Result(9, 1, [difference])))
+    found = recheck.Result(9, 1, [difference])
+    both("check", recheck.text(found), found)
 
 
 def test_lens(golden):

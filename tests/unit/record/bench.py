@@ -151,11 +151,13 @@ def read(path: Path) -> dict:
             story_ = tell(reader, decision.id)
         screen(story_, last.wall_ns, Paint(), 80)
         explains.append(time.perf_counter() - started)
+    typed = [command(path, "explain", str(one.id))[0] for one in decisions[-10:]]
     took, cpu, dumped = dump(path, last.wall_ns)
     explains.sort()
     return {
         "explain_ms": round(explains[len(explains) // 2] * 1e3, 1),
         "explain_worst_ms": round(explains[-1] * 1e3, 1),
+        "explain_command_ms": round(sorted(typed)[len(typed) // 2] * 1e3, 1),
         "hour_dump_ms": round(took * 1e3),
         "hour_dump_cpu_ms": round(cpu * 1e3),
         "hour_dump_windows": dumped,
@@ -165,8 +167,12 @@ def read(path: Path) -> dict:
 def dump(path: Path, last_ns: int) -> tuple[float, float, int]:
     """Dump the last hour as a person does; return seconds, of CPU, and windows."""
     since = datetime.fromtimestamp(last_ns / S - 3600).strftime("%Y-%m-%d %H:%M:%S")
-    argv = [sys.executable, "-m", "vagus.cli.main", "record", "dump", "--changes"]
-    argv += ["-t", since, "--record", str(path)]
+    return command(path, "record", "dump", "--changes", "-t", since)
+
+
+def command(path: Path, *words: str) -> tuple[float, float, int]:
+    """Run a verb, Python's start included; return seconds, of CPU, and lines."""
+    argv = [sys.executable, "-m", "vagus.cli.main", *words, "--record", str(path)]
     env = {**os.environ, "PYTHONPATH": str(TOP / "agent")}
     with tempfile.TemporaryFile() as out:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -175,9 +181,9 @@ def dump(path: Path, last_ns: int) -> tuple[float, float, int]:
         took = time.perf_counter() - started
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         out.seek(0)
-        windows = sum(1 for _ in out)
+        lines = sum(1 for _ in out)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return took, cpu, windows
+    return took, cpu, lines
 
 
 def crash(path: Path, kills: int) -> dict:

@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vagus.flow import Quality, Record, Use, Window, Word, WorkloadWindow
+from vagus.flow import Quality, Record, Use, Verdict, Window, Word, WorkloadWindow
 from vagus.record.pack import KEY_EVERY, Packer, Unpacker
 from vagus.record.read import Reader
 from vagus.record.store import Recorder
@@ -83,6 +83,38 @@ def test_a_second_verdict_is_no_second_decision(tmp_path, tick_record):
         assert decision.verdict.refused == []
         assert len(reader.refused(decision.id)) == 2
         assert [*reader.between(0, 2**62)] == [first, later]
+
+
+def test_who_says_the_same_again_is_not_the_author(tmp_path, tick_record):
+    first = tick_record(32)
+    again = msgspec.structs.replace(
+        first,
+        wall_ns=first.wall_ns + 10**9,
+        window=msgspec.structs.replace(first.window, tick=33),
+        proposal=msgspec.structs.replace(first.proposal, cause="as before"),
+    )
+    stance = msgspec.structs.replace(first.verdict.allowed[0], strength=3)
+    harder = msgspec.structs.replace(
+        again,
+        wall_ns=first.wall_ns + 2 * 10**9,
+        window=msgspec.structs.replace(first.window, tick=34),
+        proposal=msgspec.structs.replace(first.proposal, cause="harder"),
+        verdict=Verdict([stance, *first.verdict.allowed[1:]], []),
+    )
+    with Recorder(tmp_path / "r.db") as recorder:
+        for one in (first, again, harder):
+            recorder.put(one)
+    with Reader(tmp_path / "r.db") as reader:
+        assert [one.proposal.cause for one in reader.decisions()] == [
+            first.proposal.cause,
+            "as before",
+            "harder",
+        ]
+        authors = [(one.workload, one.decision) for one in reader.leases()]
+        shop = [decision for who, decision in authors if who == stance.workload]
+        others = {decision for who, decision in authors if who != stance.workload}
+        assert shop == [1, 1, 3]
+        assert others == {1}
 
 
 NAMES = st.sampled_from(["shop", "backup", "build", "db"])

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What goes into the recorder comes out again, whatever happens in between."""
 
+import contextlib
+import os
 import resource
 import signal
 import sqlite3
@@ -101,6 +103,31 @@ def test_reader_sees_what_a_living_agent_wrote(tmp_path, tick_record):
             assert reader.latest().window.tick == 1
             recorder.put(tick_record(2))
             assert wait_until(lambda: reader.latest().window.tick == 2, 2.0)
+
+
+def test_what_comes_all_the_time_is_committed_at_least_once_a_second(
+    tmp_path, tick_record
+):
+    """What the writer waited for a CPU is the machine's doing and allowed on top."""
+    with Recorder(tmp_path / "r.db") as recorder:
+        began, waited_ns = time.monotonic(), writing.waited_ns(os.getpid())
+        counts, tick = {0}, 0
+        while time.monotonic() < began + 4:
+            tick += 1
+            recorder.put(tick_record(tick % 90))
+            counts.add(recorder.state().written)
+            time.sleep(0.02)
+        waited_ns = writing.waited_ns(os.getpid()) - waited_ns
+    assert len(counts) - 1 >= 4 - 1 - waited_ns / 1e9
+
+
+def test_a_record_may_be_called_anything(tmp_path, tick_record):
+    path = tmp_path / "a ?b#c%20ü.db"
+    with Recorder(path) as recorder:
+        recorder.put(tick_record(1))
+    with Reader(path) as reader:
+        assert reader.latest().window.tick == 1
+    assert all(one.name.startswith(path.name) for one in tmp_path.iterdir())
 
 
 def test_overflow_is_counted_and_shown(tmp_path, tick_record):
@@ -223,11 +250,21 @@ def test_a_foreign_file_is_refused(tmp_path):
     for opener in (Recorder, Reader):
         with pytest.raises(RecordError, match="not a record of Vagus"):
             opener(path)
+    with contextlib.closing(sqlite3.connect(path)) as db:  # and left as it is
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     path = tmp_path / "text.db"
     path.write_text("not a database at all, but long enough to be read as one" * 30)
     for opener in (Recorder, Reader):
         with pytest.raises(RecordError, match="not a"):
             opener(path)
+
+
+def test_a_record_is_for_its_owner_and_the_group_alone(tmp_path, tick_record):
+    with Recorder(tmp_path / "r.db") as recorder:
+        recorder.put(tick_record(1))
+        assert wait_until(lambda: recorder.state().written == 1)
+        modes = {one.name: one.stat().st_mode & 0o137 for one in tmp_path.iterdir()}
+    assert modes == dict.fromkeys(("r.db", "r.db-wal", "r.db-shm"), 0)
 
 
 def test_a_newer_record_is_refused(tmp_path):

@@ -63,6 +63,21 @@ def test_what_is_too_much_goes(long):
         assert walls == list(range(walls[0], 1200))
 
 
+def test_the_recorder_itself_lets_go_of_what_is_too_old(long, tick_record):
+    with Recorder(long, limits=Limits(age_s=600)) as recorder:
+        one = tick_record(1)
+        recorder.put(msgspec.structs.replace(one, wall_ns=time.time_ns()))
+        end = time.monotonic() + 20
+        while _oldest(long) < START + 500 * S and time.monotonic() < end:
+            time.sleep(0.05)
+    assert _oldest(long) >= START + 500 * S
+
+
+def _oldest(path):
+    with Reader(path) as reader:
+        return next(reader.moments()).wall_ns
+
+
 def test_nothing_to_do_changes_nothing(long):
     assert run(long, Limits(), END)[0] == 1
     with Reader(long) as reader:

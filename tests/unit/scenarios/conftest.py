@@ -48,6 +48,12 @@ def row(arm: str, ms: float, build_pct: float, jitter: int = 0) -> dict:
 
 
 @pytest.fixture
+def row_of() -> Callable[..., dict]:
+    """Return row()."""
+    return row
+
+
+@pytest.fixture
 def web() -> scene.Scene:
     """The shipped scenario."""
     return scene.read(SCENARIOS / "web.yaml", "named")

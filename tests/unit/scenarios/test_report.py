@@ -73,12 +73,29 @@ def test_model_must_beat_the_others_with_room_between(played, web):
     far = [ALONE, HURT, EXPERT, ("llm", 6.0, 9.0), ("rules", 900.0, 9.0)]
     result = played(near, far, far)
     assert "NOT MET" in report._beats(result, "llm", "rules")
-    assert report._beats(result, "llm", "bandit") == ""
+    assert report._beats(result, "llm", "bandit").endswith(": not measured")
 
 
 def test_model_beats_who_is_far_off(played):
     far = [ALONE, HURT, EXPERT, ("llm", 6.0, 9.0), ("rules", 900.0, 9.0)]
     assert report._beats(played(far, far, far), "llm", "rules").endswith(": met")
+
+
+def test_settled_is_counted_from_the_trouble_and_not_before_it(web, row_of, tmp_path):
+    one = row_of("llm", 5.0, 10.0)
+    for request in one["requests"]["shop"]:
+        if 1.0 <= request[0] < 6.0:  # the neighbours need a second to hurt
+            request[1] = 1900.0
+    settled = measures.settle_s(measures.arm_of(web, 0, one, tmp_path), 5.0)
+    assert settled == pytest.approx(6.0, abs=0.3)
+
+
+def test_who_never_suffered_settled_at_once_and_who_always_did_never(
+    web, row_of, tmp_path
+):
+    well, ill = row_of("llm", 5.0, 10.0), row_of("none", 1900.0, 10.0)
+    assert measures.settle_s(measures.arm_of(web, 0, well, tmp_path), 5.0) == 0.0
+    assert math.isnan(measures.settle_s(measures.arm_of(web, 0, ill, tmp_path), 5.0))
 
 
 def test_noise_floor_is_of_pairs_in_one_boot(played):

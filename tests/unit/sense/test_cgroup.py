@@ -71,6 +71,7 @@ def test_an_idle_cgroup_costs_nothing_and_wakes(tree):
     assert by_signal(samples, "w5")["cpu_usage_us"] == 77
     assert {s.workload for s in samples} == {"", "w5"}
     assert by_signal(samples, "w5")["idle"] == 0
+    sensor.close()
 
 
 def test_many_idle_ones_are_looked_at_in_turn(tree):
@@ -94,6 +95,7 @@ def test_many_idle_ones_are_looked_at_in_turn(tree):
     for _ in range(4):
         sensor.read()
     assert "w190" in sensor.active()
+    sensor.close()
 
 
 def test_a_vanished_cgroup_is_no_failure(tree, sensor):

@@ -183,7 +183,21 @@ def test_events_read_well():
     assert told(type=EventType.EXIT, value=0x86)[3] == "signal 6, core dumped"
     assert told(type=EventType.BLOCK, value=1, extra=4096)[3] == "4096 bytes"
     assert told(type=EventType.OOM, value=3)[2:] == ("pages", "limit of the machine")
+    assert told(type=EventType.OOM, value=3, extra=8)[3] == "limit of build"
+    assert told(type=EventType.OOM, value=3, extra=9)[3] == "limit of cgroup 9"
     assert told(type=99)[0] == "type-99"
+
+
+@pytest.mark.parametrize("argument", [b"a" * 200, "ü".encode() * 100, b"\xff" * 200])
+def test_arguments_that_the_kernel_cut_are_told_as_cut(argument):
+    given = (b"/bin/x\0" + argument + b"\0")[: abi.ARGS_LEN]
+    one = raw(type=EventType.EXEC, args=given)
+    detail = to_event(one, "process", lambda _: "").detail
+    assert detail.startswith("/bin/x ")
+    assert detail.endswith("…") and detail.count("…") == 1
+    assert len(detail) <= 97
+    whole = raw(type=EventType.EXEC, args=b"/bin/x\0-v\0")
+    assert to_event(whole, "process", lambda _: "").detail == "/bin/x -v"
 
 
 @settings(deadline=None)  # a busy machine is no failure

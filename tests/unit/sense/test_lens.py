@@ -122,3 +122,30 @@ def test_a_policy_without_functions_starts_nothing():
     sensor.follow({"cache": ("/cache", 5)})
     assert (sensor.read(), sensor.state().missing) == ([], "")
     sensor.close()
+
+
+def test_what_a_lens_could_not_measure_is_lost_for_good(python):
+    line = json.dumps({"counts": counts(3_000_000, 10), "sum": 1, "lost": 4})
+    sensor = LensSensor(Policy.model_validate(WANTED), python("junk", line, stay=True))
+    sensor.follow({"cache": ("/cache", 5)})
+    deadline = time.monotonic() + 10
+    while not sensor.read() and time.monotonic() < deadline:
+        pass
+    assert sensor.state().lost == 5
+    sensor.follow({})
+    assert sensor.state().lost == 5
+    sensor.close()
+
+
+def test_more_lenses_than_may_run_are_said(python):
+    wanted = {name: {"slo": {"function": FUNCTION}} for name in ("a", "b", "c")}
+    policy = Policy.model_validate({"workloads": wanted})
+    sensor = LensSensor(policy, python(stay=True), most=2)
+    places = {name: (f"/{name}", id_) for id_, name in enumerate(wanted, 5)}
+    sensor.follow(places)
+    assert sorted(sensor._lenses) == ["a", "b"]
+    assert sensor.state().missing.startswith("c: 2 lenses run already")
+    sensor.follow({name: places[name] for name in ("b", "c")})
+    assert sorted(sensor._lenses) == ["b", "c"]
+    assert sensor.state().missing == ""
+    sensor.close()
