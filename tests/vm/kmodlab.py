@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CGROUPS = Path("/sys/fs/cgroup")
 MODULE = ROOT / f".output/kmod/{os.uname().release}/vagus.ko"
 LONG_MS = 600_000
+# With KASAN and lockdep everything takes about ten times as long.
+SLOWNESS = 10 if os.uname().release.endswith("-debug") else 1
 EXITS = ("deadline", "revoke", "off", "close", "SIGKILL", "hang", "rmmod")
 
 
@@ -179,7 +181,7 @@ def splats() -> list[str]:
     return [line for line in log.splitlines() if any(m in line for m in marks)]
 
 
-def wait_until(true: Callable[[], bool], limit_s: float = 10) -> float:
+def wait_until(true: Callable[[], bool], limit_s: float = 10 * SLOWNESS) -> float:
     """Poll; return the milliseconds that it took, or -1 at the limit."""
     start = time.monotonic()
     while time.monotonic() - start < limit_s:
@@ -330,7 +332,7 @@ def _is(case: Case, state: str) -> bool:
 def run_exit(cases: list[Case], how: str) -> list[Result]:
     """Lease every case from a process of its own, end it one way, look at each."""
     before = {case.name: case.state() for case in cases}
-    ttl_ms = 1500 if how in ("deadline", "hang") else LONG_MS
+    ttl_ms = 1500 * SLOWNESS if how in ("deadline", "hang") else LONG_MS
     owner = Owner([case.spec(ttl_ms) for case in cases])
     try:
         held = {case.name: case.state() != before[case.name] for case in cases}
@@ -338,7 +340,7 @@ def run_exit(cases: list[Case], how: str) -> list[Result]:
         _end(owner, how)
         results = []
         for case in cases:
-            wait_until(functools.partial(_is, case, before[case.name]), 15)
+            wait_until(functools.partial(_is, case, before[case.name]), 15 * SLOWNESS)
             took_ms = (time.monotonic() - start) * 1e3
             words = next(
                 g["message"]

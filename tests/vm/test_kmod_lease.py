@@ -13,7 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.vm.kmodlab import LONG_MS, enable_controllers, hold, splats, wait_until
+from tests.vm.kmodlab import (
+    LONG_MS,
+    SLOWNESS,
+    enable_controllers,
+    hold,
+    splats,
+    wait_until,
+)
 
 from vagus.flow import LeaseEnd
 from vagus.kmod import Module
@@ -35,7 +42,9 @@ def weight(cgroup: Path, module: Module) -> Path:
     return file
 
 
-def ends(module: Module, count: int = 1, limit_s: float = 5) -> list[LeaseEnd]:
+def ends(
+    module: Module, count: int = 1, limit_s: float = 5 * SLOWNESS
+) -> list[LeaseEnd]:
     """Wait for events."""
     found: list[LeaseEnd] = []
     until = time.monotonic() + limit_s
@@ -57,18 +66,19 @@ def test_grant_tells_old_and_new_value_and_path(module: Module, weight: Path) ->
     (end,) = ends(module)
     assert (end.id, end.end, end.cause) == (granted.id, "restored", "revoked")
     assert (end.old, end.now, end.path) == ("300", "300", granted.path)
-    assert 0 < end.took_ns < 5e9
+    assert 0 < end.took_ns < 5e9 * SLOWNESS
 
 
 def test_deadline_is_kept_and_renewal_moves_it(module: Module, weight: Path) -> None:
-    granted = hold(module, weight, "50", 400)
+    ttl_ms = 400 * SLOWNESS
+    granted = hold(module, weight, "50", ttl_ms)
     for _ in range(4):
-        time.sleep(0.2)
-        assert module.renew([granted.id], 400) == {granted.id: 0}
+        time.sleep(ttl_ms / 2e3)
+        assert module.renew([granted.id], ttl_ms) == {granted.id: 0}
     assert weight.read_text() == "50\n"
     start = time.monotonic()
     (end,) = ends(module)
-    assert 0.2 < time.monotonic() - start < 1.5
+    assert 0.2 < (time.monotonic() - start) / SLOWNESS < 1.5
     assert (end.end, end.cause) == ("restored", "deadline")
     assert module.renew([granted.id], 400) == {granted.id: -errno.ENOENT}
     assert weight.read_text() == "300\n"
@@ -223,7 +233,7 @@ def test_memory_moves_back_with_cpuset_mems(module: Module, cgroup: Path) -> Non
         return pages.index(max(pages))
 
     assert node_of_most() == 0
-    assert hold(module, mems, "1", 1000).value == "1"
+    assert hold(module, mems, "1", 1000 * SLOWNESS).value == "1"
     assert wait_until(lambda: node_of_most() == 1) >= 0
     (end,) = ends(module)
     assert (end.end, end.now) == ("restored", "0")
@@ -238,7 +248,7 @@ def test_nested_changes_unwind_newest_first(module: Module, cgroup: Path) -> Non
     quota.write_text("90000 100000")
     burst.write_text("80000")
     for file, value in ((burst, "10000"), (quota, "20000 100000")):
-        assert not hold(module, file, value, 600).error
+        assert not hold(module, file, value, 600 * SLOWNESS).error
     seen = ends(module, 2)
     assert [end.path.rpartition("/")[2] for end in seen] == ["cpu.max", "cpu.max.burst"]
     assert quota.read_text() == "90000 100000\n"
@@ -267,7 +277,7 @@ def test_restore_that_keeps_failing_is_reported(module: Module, cgroup: Path) ->
     quota.write_text("20000 100000")
     failed = module.info()["failed"]
     module.revoke([granted.id])
-    (end,) = ends(module, limit_s=20)
+    (end,) = ends(module, limit_s=20 * SLOWNESS)
     assert (end.end, end.old, end.now) == ("failed", "80000", "0")
     assert module.info()["failed"] == failed + 1
     assert granted.id not in [lease.id for lease in module.leases()]
@@ -283,7 +293,7 @@ def test_removed_cgroup_ends_its_lease_and_is_not_kept(module: Module) -> None:
     before = dying()
     child = parent / f"test-removed-{os.getpid()}"
     child.mkdir()
-    granted = hold(module, child / "cpu.weight", "50", 500)
+    granted = hold(module, child / "cpu.weight", "50", 500 * SLOWNESS)
     assert module.track([child.stat().st_ino])
     child.rmdir()
     assert not child.exists()
@@ -303,7 +313,7 @@ def test_thread_that_ends_ends_its_lease(module: Module) -> None:
     pidfd = os.pidfd_open(pid)
     kinds = ((LeaseKind.NICE, "11"), (LeaseKind.POLICY, "batch"))
     granted = module.grant(
-        [Grant(None, v, 800, kind=k, pidfd=pidfd, tid=pid) for k, v in kinds]
+        [Grant(None, v, 800 * SLOWNESS, kind=k, pidfd=pidfd, tid=pid) for k, v in kinds]
     )
     assert [(g.error, g.old, g.value) for g in granted] == [
         (0, "0", "11"),
