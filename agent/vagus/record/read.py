@@ -93,12 +93,16 @@ class Reader:
         self, since_ns: int = 0, until_ns: int = FOREVER_NS
     ) -> Iterator[Moment]:
         """Yield the windows of a time range."""
+        yield from self._moments(*self._numbers(since_ns, until_ns))
+
+    def _numbers(self, since_ns: int, until_ns: int) -> tuple[int, int]:
+        """Return the first and last window of a time range; 0 and -1 where none is."""
+        # Both at once: for min(id) alone SQLite would read all windows before it.
         first, last = self._db.execute(
             "SELECT min(id), max(id) FROM windows WHERE wall_ns BETWEEN ? AND ?",
             (since_ns, until_ns),
         ).fetchone()
-        if first is not None:
-            yield from self._moments(first, last)
+        return (0, -1) if first is None else (first, last)
 
     def _moments(self, first: int, last: int) -> Iterator[Moment]:
         """Yield windows by number, starting to unpack at the key row before."""
@@ -127,9 +131,10 @@ class Reader:
         With `changes` a window holds only the workloads that are not as in the
         window before; the first one holds all.
         """
-        having = self._having(since_ns, until_ns)
+        first, last = self._numbers(since_ns, until_ns)
+        having = self._having(first, last)
         before: dict[str, WorkloadWindow] | None = None
-        for moment in self.moments(since_ns, until_ns):
+        for moment in self._moments(first, last):
             record = self._record(moment, having)
             if changes:
                 loads = moment.window.workloads
@@ -138,16 +143,14 @@ class Reader:
                 before = loads
             yield record
 
-    def _having(self, since_ns: int, until_ns: int) -> dict[str, set[int]]:
+    def _having(self, first: int, last: int) -> dict[str, set[int]]:
         """Return by table the windows that have rows in it: most have none."""
         return {
             table: {
                 row["window"]
                 for row in self._db.execute(
-                    f"SELECT DISTINCT window FROM {table} WHERE window BETWEEN"
-                    " (SELECT min(id) FROM windows WHERE wall_ns >= ?) AND"
-                    " (SELECT max(id) FROM windows WHERE wall_ns <= ?)",
-                    (since_ns, until_ns),
+                    f"SELECT DISTINCT window FROM {table} WHERE window BETWEEN ? AND ?",
+                    (first, last),
                 )
             }
             for table in _DEPENDENT

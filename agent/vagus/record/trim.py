@@ -63,7 +63,7 @@ def _last_to_go(db: sqlite3.Connection, limits: Limits, wall_ns: int) -> int | N
     """Return the last window to delete; the one after it is a key row."""
     oldest_ns = wall_ns - int(limits.age_s * 1e9)
     row = db.execute(
-        "SELECT max(id) FROM windows WHERE is_key AND wall_ns <= ?", (oldest_ns,)
+        "SELECT max(+id) FROM windows WHERE is_key AND wall_ns <= ?", (oldest_ns,)
     ).fetchone()
     keep_from: int | None = row[0]
     used = used_bytes(db)
