@@ -141,7 +141,9 @@ def test_waits_and_slices_add_up_to_what_schedstat_says(
         # What is under way at either end is counted by one and not the other.
         assert waited == pytest.approx(b[1] - a[1], rel=0.1)
         assert ran == pytest.approx(b[0] - a[0], rel=0.1)
-        assert new.switches - old.switches == pytest.approx(b[2] - a[2], abs=5 * SLOWNESS)
+        assert new.switches - old.switches == pytest.approx(
+            b[2] - a[2], abs=5 * SLOWNESS
+        )
         assert new.preempted_by_other > old.preempted_by_other
     one, two = (g.stat().st_ino for g in groups)
     # Kernel threads and services preempt as well; nobody does it to itself.
