@@ -44,7 +44,7 @@ soak)
 	# It stays locked down until it is switched off.
 	printf '  %-8skernel 7.3, locked down\n' VM
 	VAGUS_REQUIRE=root,vm,bpf,bcc,lockdown python3 vm/run.py --name test-lockdown \
-		--append lockdown=confidentiality -- python -m pytest -q -p no:cacheprovider \
+		--append lockdown=confidentiality -- python -m pytest -q -o cache_dir=/tmp/pytest \
 		tests/vm/test_lockdown.py || failed=1
 	printf '  %-8skernel %s\n' VM debug
 	vm/debug-kernel.sh module || exit 1

@@ -187,7 +187,7 @@ def test_who_may_read_and_who_may_change(shell):
     subprocess.run(["useradd", "--groups", "vagus", "reader"], check=False)
     subprocess.run(["useradd", "stranger"], check=False)
     for folder in (shell.work, *shell.work.parents):
-        folder.chmod(0o755)
+        folder.chmod(folder.stat().st_mode | 0o055)
     shell.start()
     assert until(lambda: shell.json("decisions"))
     reads = (["top", "--once"], ["decisions"], ["explain", "shop"], ["record", "dump"])
