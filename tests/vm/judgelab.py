@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A scene for the judge: a shop, a build and a mail server on one CPU."""
 
-import contextlib
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from tests.vm.agentlab import Agent
@@ -118,13 +116,3 @@ def null_disk(options: str) -> Path:
     options = f"nr_devices=1 gb=1 {options}"
     subprocess.run(["modprobe", "null_blk", *options.split()], check=True)
     return Path("/dev/nullb0")
-
-
-@contextlib.contextmanager
-def swap() -> Iterator[None]:
-    """Swap to a disk that answers at once: what it costs is memory's trouble alone."""
-    disk = str(null_disk("memory_backed=1 irqmode=0"))
-    subprocess.run(["mkswap", "-q", disk], check=True)
-    subprocess.run(["swapon", disk], check=True)
-    yield
-    subprocess.run(["swapoff", disk], check=True)

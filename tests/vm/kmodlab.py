@@ -215,6 +215,20 @@ def unload() -> None:
     subprocess.run(["rmmod", "vagus"], check=True)
 
 
+@contextlib.contextmanager
+def swap_on(place: Path, size_mb: int = 0) -> Iterator[None]:
+    """Swap to a disk, or to a file that is made of that size, as long as it lasts."""
+    if size_mb:
+        subprocess.run(["fallocate", "-l", f"{size_mb}M", place], check=True)
+        place.chmod(0o600)
+    subprocess.run(["mkswap", "-q", place], check=True)
+    subprocess.run(["swapon", place], check=True)
+    yield
+    subprocess.run(["swapoff", place], check=True)
+    if size_mb:
+        place.unlink()
+
+
 def enable_controllers() -> None:
     """Let the children of the root have every controller that is leased."""
     have = (CGROUPS / "cgroup.controllers").read_text().split()

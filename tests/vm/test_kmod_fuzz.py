@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.vm.kmodlab import SLOWNESS, enable_controllers, seed, splats
+from tests.vm.kmodlab import SLOWNESS, enable_controllers, seed, splats, swap_on
 
 from vagus.abi import Attr, Cmd, LeaseAttr, WorkloadAttr
 from vagus.kmod import Module
@@ -215,17 +215,8 @@ def test_files(loaded: str, scaled: Callable[[int], int], who: str) -> None:
 @pytest.fixture
 def swap() -> Iterator[None]:
     """Half a gigabyte to swap to: without it anonymous memory is not reclaimed."""
-    path = Path("/var/tmp/vagus-test.swap")
-    for command in (
-        ["fallocate", "-l", "512M", str(path)],
-        ["chmod", "600", str(path)],
-        ["mkswap", "-q", str(path)],
-        ["swapon", str(path)],
-    ):
-        subprocess.run(command, check=True)
-    yield
-    subprocess.run(["swapoff", str(path)], check=True)
-    path.unlink()
+    with swap_on(Path("/var/tmp/vagus-test.swap"), 512):
+        yield
 
 
 def answers_beside_a_slow_write(cgroup: Path) -> tuple[float, float]:

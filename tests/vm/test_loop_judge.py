@@ -4,7 +4,8 @@
 import sys
 
 import pytest
-from tests.vm.judgelab import DISK, MEMORY, null_disk, swap
+from tests.vm.judgelab import DISK, MEMORY, null_disk
+from tests.vm.kmodlab import swap_on
 
 from vagus.flow import Act, Outcome
 
@@ -65,7 +66,8 @@ def test_disk_contention_is_relieved_and_judged_kept(scene):
 
 @pytest.fixture
 def swapping():
-    with swap():
+    """A disk that answers at once: what it costs is memory's trouble alone."""
+    with swap_on(null_disk("memory_backed=1 irqmode=0")):
         yield
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.vm.bpflab import cgroup_id, drain, keyed, loop, run_in, vmstat
+from tests.vm.kmodlab import swap_on
 
 from vagus.abi import EventType, HistKind
 from vagus.kmod import Module
@@ -82,14 +83,8 @@ def swap() -> Iterator[None]:
     cluster = Path("/proc/sys/vm/page-cluster")
     was = cluster.read_text()
     cluster.write_text("0")
-    file = Path("/root/swap")
-    file.write_bytes(bytes(96 << 20))
-    file.chmod(0o600)
-    subprocess.run(["mkswap", "-q", file], check=True)
-    subprocess.run(["swapon", file], check=True)
-    yield
-    subprocess.run(["swapoff", file], check=True)
-    file.unlink()
+    with swap_on(Path("/root/swap"), 96):
+        yield
     cluster.write_text(was)
 
 

@@ -280,29 +280,20 @@ def running(path: Path) -> Check:
 
 def others(root: Path) -> list[Check]:
     """Return one note for each program that controls the same settings."""
-    names = set()
-    for path in (root / "proc").glob("[0-9]*/comm"):
-        name = (_read(path) or "").strip()
-        names.add(name)
+    names = {one.parent: _read(one) for one in (root / "proc").glob("[0-9]*/comm")}
     # A command name has at most 15 characters.
-    found = [name for name in OTHERS if name[:15] in names]
+    found = [name for name in OTHERS if name[:15] in names.values()]
     told = [f"{one}: {OTHERS[one]}" for one in found]
-    if len(agents := _agents(root)) > 1:
+    agents = sorted(
+        int(one.name)
+        for one, name in names.items()
+        if name == "vagus" and "run" in (_read(one / "cmdline") or "").split("\0")
+    )
+    if len(agents) > 1:
         pids = ", ".join(map(str, agents))
         told.append(f"vagus: {len(agents)} agents (pids {pids}); {ANOTHER}")
     notes = [Check("others", State.NOTE, one) for one in told]
     return notes or [Check("others", State.OK, "no other resource controller runs")]
-
-
-def _agents(root: Path) -> list[int]:
-    """Return the process ids of every `vagus run`."""
-    processes = [path.parent for path in (root / "proc").glob("[0-9]*/comm")]
-    return sorted(
-        int(one.name)
-        for one in processes
-        if _read(one / "comm") == "vagus"
-        and "run" in (_read(one / "cmdline") or "").split("\0")
-    )
 
 
 def _read(path: Path) -> str | None:

@@ -121,7 +121,7 @@ class Server:
         `left_ms`: time left of leases, by number.
         """
         self._record = record
-        self._tracker.follow(record, left_ms or {})
+        self._tracker.follow(record, left_ms)
         watchers = [one for one in self._clients.values() if one.is_watching]
         if not watchers:
             return
