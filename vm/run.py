@@ -35,7 +35,10 @@ SPLAT = re.compile(
     r"rcu.*stall|INFO: task .* blocked|WARNING: (possible|inconsistent|suspicious) |"
     r"sleeping function called|Kernel panic|refcount_t"
 )
-BOOT_FAILED, TIMED_OUT, SPLATTED = 97, 124, 98
+BOOT_HUNG, BOOT_FAILED, TIMED_OUT, SPLATTED = 96, 97, 124, 98
+# The emulator sometimes stops two seconds into a boot and stays there.  A slow host
+# takes 90 s to the command, the debug kernel ten times as long.
+BOOT_S, DEBUG_BOOT_S = 300.0, 1800.0
 # KASAN misjudges five-level page tables while the CPU's features are looked at; and
 # systemd takes many minutes to come up on a kernel that is this slow.
 DEBUG_BOOT = (
@@ -115,6 +118,8 @@ def qemu_argv(args: argparse.Namespace, run: Path, console: Path) -> list[str]:
     append = "root=/dev/vda rw console=ttyS0 quiet loglevel=6 panic=-1 nokaslr"
     append += " systemd.show_status=0 systemd.log_level=warning mitigations=off"
     append += " net.ifnames=0 psi=1 vagus"
+    # What looks like a stall in here is mostly the host that runs something else.
+    append += " rcupdate.rcu_cpu_stall_timeout=120 workqueue.watchdog_thresh=120"
     append = f"{append} {args.append}".strip()
     if args.kernel == "debug":
         append += DEBUG_BOOT
@@ -165,25 +170,42 @@ def feed(client: socket.socket) -> None:
 
 
 def boot(args: argparse.Namespace, run: Path, out: Path) -> int:
-    """Run QEMU until the guest powers off or the time is up; return the status."""
+    """Run QEMU until the guest powers off or the time is up; return the status.
+
+    BOOT_HUNG where it never came to the command (see command()).
+    """
     console = out / "console.log"
+    (run / "out").unlink(missing_ok=True)
     argv = qemu_argv(args, run, console)
     process = subprocess.Popen(argv, stderr=subprocess.PIPE, start_new_session=True)
     timer = threading.Timer(args.timeout, process.kill)
     timer.start()
+    hung = threading.Event()
+
+    def look() -> None:
+        if not args.shell and not (run / "started").exists():
+            hung.set()
+            process.kill()
+
+    watchdog = threading.Timer(patience_s(args.kernel), look)
+    watchdog.start()
     # A caller that ends this script must not leave a VM behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        client = connect(run / "out", process)
-        if args.shell:
-            threading.Thread(target=feed, args=(client,), daemon=True).start()
-        pump(client, out / "output.log")
+        with connect(run / "out", process) as client:
+            if args.shell:
+                threading.Thread(target=feed, args=(client,), daemon=True).start()
+            pump(client, out / "output.log")
         process.wait()
     finally:
         timed_out = not timer.is_alive()
         timer.cancel()
+        watchdog.cancel()
         process.kill()
-        process.wait()
+        process.communicate()
+    if hung.is_set():
+        shutil.copy(console, out / "console-hung.log")
+        return BOOT_HUNG
     return verdict(run, console, timed_out, args)
 
 
@@ -246,7 +268,7 @@ def main(argv: list[str]) -> int:
     out.mkdir(parents=True, exist_ok=True)
     run = Path(tempfile.mkdtemp(prefix="vagus-vm-"))
     try:
-        (run / "command").write_text(shlex.join(args.command) + "\n")
+        (run / "command").write_text(command(args.command))
         kept = PASSED & set(os.environ)
         passed = [*args.env, *(f"{k}={os.environ[k]}" for k in kept)]
         quoted = (f"export {n}={shlex.quote(v)}" for n, v in map(split, passed))
@@ -254,9 +276,31 @@ def main(argv: list[str]) -> int:
         if args.shell:
             (run / "shell").touch()
             return with_raw_terminal(functools.partial(boot, args, run, out))
-        return boot(args, run, out)
+        return boot_again_if_hung(functools.partial(boot, args, run, out), args.kernel)
     finally:
         shutil.rmtree(run, ignore_errors=True)
+
+
+def patience_s(kernel: str) -> float:
+    """Return how long a boot may take before it counts as hung, in host seconds."""
+    return DEBUG_BOOT_S if kernel == "debug" else BOOT_S
+
+
+def command(argv: list[str]) -> str:
+    """Return the script that the guest runs; its first act says that it has booted."""
+    return f"touch /run-vagus/started\n{shlex.join(argv)}\n"
+
+
+def boot_again_if_hung(call: functools.partial[int], kernel: str) -> int:
+    """Boot; where the guest hangs before its command, say so and boot once more."""
+    for again in (" once more", " no more"):
+        status = call()
+        if status != BOOT_HUNG:
+            return status
+        after = f"{patience_s(kernel):.0f} s"
+        said = f"vm: kernel {kernel} hung while it booted, killed after {after}"
+        print(f"{said}; tried{again}", file=sys.stderr, flush=True)
+    return BOOT_FAILED
 
 
 PASSED = {"VAGUS_REQUIRE", "VAGUS_SCALE", "VAGUS_SEED", "V", "NO_COLOR"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 total = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
 bad = False
-for name in ("host", "vm-7.3", "vm-6.12"):
+for name in ("host", "vm-7.3", "vm-6.12", "vm-timed"):
     path = Path(f".output/test/{name}.xml")
     if not path.exists():
         print(f"  {name:8} did not run to its end; see .output/test/{name}.log")

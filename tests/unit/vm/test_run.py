@@ -2,6 +2,7 @@
 """The VM runner on the host: arguments, splats, the status that counts."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,45 @@ def test_debug_kernel_that_was_not_made_is_named_with_the_remedy(
     assert "-initrd" not in vm.qemu_base("debug", 1, 512)
     (tmp_path / "boot/initrd-7.3").touch()
     assert "-initrd" in vm.qemu_base("7.3", 1, 512)
+
+
+# Listens as QEMU does and hangs; of the number of boots in argv[2] only the last one
+# comes to the command.
+EMULATOR = """
+import pathlib, socket, sys, time
+run, good = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+boots = run / "boots"
+boots.write_text(boots.read_text() + "." if boots.exists() else ".")
+(run / "console.log").write_text("mtrr")
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(str(run / "out"))
+listening.listen()
+client, _ = listening.accept()
+if len(boots.read_text()) < good:
+    time.sleep(60)
+(run / "started").touch()
+(run / "status").write_text("7")
+client.sendall(b"said\\r\\n")
+"""
+
+
+@pytest.mark.parametrize(("good", "status"), [(1, 7), (2, 7), (3, vm.BOOT_FAILED)])
+def test_boot_that_hangs_is_tried_once_more(
+    good, status, tmp_path, monkeypatch, capfdbinary
+):
+    monkeypatch.setattr(vm, "BOOT_S", 1.5)
+    emulator = [sys.executable, "-c", EMULATOR, str(tmp_path), str(good)]
+    monkeypatch.setattr(vm, "qemu_argv", lambda *_: emulator)
+    args = vm.parse(["--timeout", "30", "--", "true"])
+    call = vm.functools.partial(vm.boot, args, tmp_path, tmp_path)
+    assert vm.boot_again_if_hung(call, "7.3") == status
+    said = capfdbinary.readouterr()
+    assert said.err.count(b"hung while it booted") == good - 1
+    assert (b"said" in said.out) == (status == 7)
+    assert (tmp_path / "console-hung.log").exists() == (good > 1)
+
+
+def test_command_says_first_that_the_guest_has_booted():
+    first, second = vm.command(["echo", "a b"]).splitlines()
+    assert first == "touch /run-vagus/started"
+    assert second == "echo 'a b'"
