@@ -11,8 +11,7 @@ from tests.vm.judgelab import Scene
 
 from vagus.native import Probes
 
-# Long, and told right only by a clock that nobody disturbs (judge, engine), or not
-# yet seen whole in one run (sched): `make soak` has them.
+# Long, or not yet seen whole in one run: `make soak` has them.
 UNFINISHED = {
     "test_loop_engine.py",
     "test_loop_judge.py",
@@ -27,6 +26,10 @@ UNFINISHED = {
     "test_kmod_lease.py::test_memory_moves_back_with_cpuset_mems",
 }
 
+# Told right only by a clock that no other load of the host moves: they run in a guest
+# with one CPU whose time counts instructions (vm/test.sh).
+TIMED = {"test_loop_engine.py", "test_loop_judge.py"}
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,6 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         names = {file, f"{file}::{item.name.split('[')[0]}"}
         if names & UNFINISHED:
             item.add_marker(pytest.mark.soak)
+        if names & TIMED:
+            item.add_marker(pytest.mark.timed)
 
 
 @pytest.fixture

@@ -181,6 +181,7 @@ def test_off_with_and_without_the_agent(shell):
     assert shell("off") == "nothing was held\n"
 
 
+@pytest.mark.timed
 def test_kill_9_leaves_a_record_and_no_setting(shell):
     shell.start()
     assert until(lambda: shell.json("top")["leases"])

@@ -29,6 +29,7 @@ def test_every_knob_is_back_after(
     assert not [r.case for r in results if not r.restored]
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     ("file", "value", "count", "limit_ms"),
     [("cpu.weight", "50", 1000, 1000), ("cpuset.cpus", "0", 100, 5000)],

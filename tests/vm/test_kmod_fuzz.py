@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.vm.kmodlab import SLOWNESS, enable_controllers, seed, splats, swap_on
+from tests.vm.kmodlab import enable_controllers, seed, splats, swap_on
 
 from vagus.abi import Attr, Cmd, LeaseAttr, WorkloadAttr
 from vagus.kmod import Module
@@ -264,13 +264,12 @@ def test_a_slow_command_stalls_nobody_else(
     loaded: str, cgroup: Path, swap: None
 ) -> None:
     # memory.high reclaims inside the write where the kernel knows no better.
-    # A family that waits for the write waits every time; a host that is busy with
-    # something else stops the whole guest now and then.
-    limit_ms = 500 * SLOWNESS
+    # A family that waits for the write waits for all of it, and every time; a host
+    # that is busy with something else stops the whole guest for a moment.
     rounds: list[tuple[float, float]] = []
-    while len(rounds) < 3 and not any(w < limit_ms for _, w in rounds):
+    while len(rounds) < 4 and not any(worst < took / 2 for took, worst in rounds):
         rounds.append(answers_beside_a_slow_write(cgroup))
     print("ms (write, worst answer):", *(f"{t:.0f} {w:.0f};" for t, w in rounds))
-    assert min(worst for _, worst in rounds) < limit_ms
     if os.uname().release.startswith("6.12."):
         assert max(took for took, _ in rounds) > 1000, "nothing was slow"
+        assert min(worst / took for took, worst in rounds) < 0.5

@@ -69,6 +69,7 @@ def test_grant_tells_old_and_new_value_and_path(module: Module, weight: Path) ->
     assert 0 < end.took_ns < 5e9 * SLOWNESS
 
 
+@pytest.mark.timed
 def test_deadline_is_kept_and_renewal_moves_it(module: Module, weight: Path) -> None:
     ttl_ms = 400 * SLOWNESS
     granted = hold(module, weight, "50", ttl_ms)
@@ -313,7 +314,10 @@ def test_thread_that_ends_ends_its_lease(module: Module) -> None:
     pidfd = os.pidfd_open(pid)
     kinds = ((LeaseKind.NICE, "11"), (LeaseKind.POLICY, "batch"))
     granted = module.grant(
-        [Grant(None, v, 800 * SLOWNESS, kind=k, pidfd=pidfd, tid=pid) for k, v in kinds]
+        [
+            Grant(None, v, 4000 * SLOWNESS, kind=k, pidfd=pidfd, tid=pid)
+            for k, v in kinds
+        ]
     )
     assert [(g.error, g.old, g.value) for g in granted] == [
         (0, "0", "11"),
@@ -324,7 +328,7 @@ def test_thread_that_ends_ends_its_lease(module: Module) -> None:
     os.kill(pid, 9)
     os.waitpid(pid, 0)
     os.close(pidfd)
-    assert [end.end for end in ends(module, 2)] == ["gone", "gone"]
+    assert [end.end for end in ends(module, 2, 10 * SLOWNESS)] == ["gone", "gone"]
 
 
 def test_leases_of_many_are_dumped_while_they_come_and_go(

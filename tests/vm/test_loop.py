@@ -82,6 +82,7 @@ def test_stance_reaches_the_knob_and_the_record(agent):
     assert agent.holds()
 
 
+@pytest.mark.timed
 def test_killed_agent_leaves_nothing_behind(agent):
     agent.begin()
     agent.wait(agent.holds)
@@ -90,6 +91,7 @@ def test_killed_agent_leaves_nothing_behind(agent):
     assert took_s < 1, f"{took_s:.2f} s until the knobs were back"
 
 
+@pytest.mark.timed
 def test_stopped_agent_loses_its_leases_within_their_time(agent):
     agent.begin()
     agent.wait(agent.holds)

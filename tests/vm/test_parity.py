@@ -70,10 +70,10 @@ def test_major_faults_agree_with_rusage(
 
 
 SWAP = """
-memory = bytearray(48 << 20)
+memory = bytearray(b"x") * (48 << 20)  # a page of zeroes is never written out
 for turn in range(2):
     for i in range(0, len(memory), 4096):
-        memory[i] = turn + 1  # a page of zeroes is never written out
+        memory[i] = turn + 1
 """
 
 

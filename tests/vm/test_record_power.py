@@ -20,6 +20,7 @@ def memory():
     shutil.rmtree(path)
 
 
+@pytest.mark.timed
 @pytest.mark.timeout(1500)
 def test_a_power_cut_loses_at_most_two_seconds_and_corrupts_nothing(memory, scaled):
     told = cuts(memory, scaled(4), PAUSES_S)

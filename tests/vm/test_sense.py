@@ -91,6 +91,7 @@ def test_discovery_sees_comings_and_goings(cgroup, hogs):
     discovery.close()
 
 
+@pytest.mark.timed
 def test_cpu_pct_is_the_schedulers_own_account(cgroup, hogs):
     (hog,) = hogs(1, "held = bytearray(8 << 20)\n" + HOG)
     wanted = policy(cgroup)

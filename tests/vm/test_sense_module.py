@@ -173,11 +173,9 @@ def test_an_outlier_wakes_the_loop(run):
     assert ring.state().seen >= len(events)
 
 
+@pytest.mark.timed
 def test_a_ring_wake_up_reaches_the_loop_within_5_ms(run):
-    """The median: a host that takes an emulated CPU away is no fault of ours.
-
-    The whole distribution is measured where time counts instructions: bench-sense.
-    """
+    """The median; bench-sense measures the whole distribution."""
     ring = next(one for one in run.agent.sensors if one.name == "ring")
     (run.cgroup / "cpu.weight").write_text("1")  # the hogs wait for each other
     run.agent.module.config(runq_threshold_ns=2_000_000, rate_per_s=50)
