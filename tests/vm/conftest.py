@@ -17,10 +17,6 @@ UNFINISHED = {
     "test_loop_judge.py",
     "test_loop_sched.py",
     "test_sched.py",
-    # Not seen to pass in a whole run yet.
-    "test_ebpf_block.py::test_disk_totals_agree_with_the_kernels_own",
-    "test_kmod_table.py::test_as_many_workloads_as_there_are_slots_and_no_row_before",
-    "test_parity.py::test_pages_that_come_back_from_swap_are_counted",
     # Want a kernel that was booted for them (vm/test.sh, soak).
     "test_lockdown.py",
     "test_kmod_lease.py::test_memory_moves_back_with_cpuset_mems",

@@ -21,6 +21,7 @@ spec.loader.exec_module(vm)
         "WARNING: CPU: 0 PID: 12 at kernel/workqueue.c:1450 x+0x1/0x2",
         "WARNING: kernel/workqueue.c:1450 at __queue_work+0x1/0x2, CPU#0",
         "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+        "rcu: INFO: rcu_preempt self-detected stall on CPU",
         "WARNING: possible circular locking dependency detected",
         "WARNING: inconsistent lock state",
         "WARNING: suspicious RCU usage",
@@ -37,6 +38,7 @@ def test_splat_is_seen(line):
     "line",
     [
         "systemd[1]: Starting up",
+        "Kernel command line: vagus rcupdate.rcu_cpu_stall_timeout=120",
         "vagus: loading out-of-tree module taints kernel.",
         "vagus: module verification failed: signature and/or required key missing",
         "Spectre V2 : WARNING: Unprivileged eBPF is enabled",
