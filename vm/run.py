@@ -32,7 +32,8 @@ CACHE = Path(os.environ.get("VAGUS_CACHE", Path.home() / ".cache/vagus"))
 SPLAT = re.compile(
     # An emulated CPU that the host starves looks locked up; that is no bug of ours.
     r"BUG: (?!soft lockup)|WARNING: (CPU|.* at )|Oops|general protection|KASAN|UBSAN|"
-    r"rcu.*detected.*stall|INFO: task .* blocked|WARNING: (possible|inconsistent|suspicious) |"
+    r"rcu.*detected.*stall|INFO: task .* blocked|"
+    r"WARNING: (possible|inconsistent|suspicious) |"
     r"sleeping function called|Kernel panic|refcount_t"
 )
 BOOT_HUNG, BOOT_FAILED, TIMED_OUT, SPLATTED = 96, 97, 124, 98

@@ -271,5 +271,5 @@ def test_a_slow_command_stalls_nobody_else(
         rounds.append(answers_beside_a_slow_write(cgroup))
     print("ms (write, worst answer):", *(f"{t:.0f} {w:.0f};" for t, w in rounds))
     if os.uname().release.startswith("6.12."):
-        assert max(took for took, _ in rounds) > 1000, "nothing was slow"
+        assert max(took for took, _ in rounds) > 200, "nothing was slow"
         assert min(worst / took for took, worst in rounds) < 0.5
