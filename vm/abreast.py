@@ -24,6 +24,8 @@ HERE = Path(__file__).resolve().parent.parent
 FOLDER = HERE / ".output/test"
 # pytest's line of dots ends with how far it is.
 PERCENT = re.compile(r"\[ *(\d+)%\]")
+COUNTS = re.compile(r"^=*\s*\d+ \w+.* in [\d.]+s")
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
 # A terminal is kept fresh; a log file gets a line now and then.
 FRESH_S, SELDOM_S = 1.0, 60.0
 
@@ -46,9 +48,11 @@ class Part:
         return f"{found[-1]} %" if found else "..."
 
     def closing(self) -> str:
-        """Return the last line that it wrote, which counts the tests."""
-        lines = self.log.read_text(errors="replace").strip().splitlines()
-        return lines[-1].strip("= ") if lines else "wrote nothing"
+        """Return the last line that counts tests, or else the last one that it wrote."""
+        text = COLOUR.sub("", self.log.read_text(errors="replace"))
+        lines = text.strip().splitlines() or ["wrote nothing"]
+        counts = [line for line in lines if COUNTS.search(line)]
+        return (counts or lines)[-1].strip("= ")
 
 
 def start(name: str, command: str) -> Part:

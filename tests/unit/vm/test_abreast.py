@@ -36,6 +36,12 @@ def test_all_parts_pass(run):
     assert "two: done, 4 passed" in done.stdout
 
 
+def test_closing_line_counts_tests_whatever_comes_after(run):
+    said = "\\033[32m\\033[1m9 passed\\033[0m, 2 skipped in 6.62s (0:00:06)"
+    done = run("vm", f"printf '{said}\\n'; echo Powering off.")
+    assert "vm: done, 9 passed, 2 skipped in 6.62s" in done.stdout
+
+
 def test_a_part_that_fails_fails_all_and_is_shown_whole(run):
     done = run("one", "echo 4 passed", "two", "echo the reason; exit 3")
     assert done.returncode == 1
