@@ -143,7 +143,7 @@ void BPF_STRUCT_OPS(vagus_dispatch, s32 cpu, struct task_struct *prev)
 	if (prev && prev->scx.flags & SCX_TASK_QUEUED)
 		t = task_ctx(prev);
 	search_all(now);
-	if (serve_old())
+	if (serve_old(c))
 		return;
 	if (serve_floor(c, VAGUS_SCHED_YIELD) || serve_floor(c, VAGUS_SCHED_NORMAL))
 		return;
@@ -224,11 +224,13 @@ void BPF_STRUCT_OPS(vagus_running, struct task_struct *p)
 	t->ran_at = now;
 	group = group_at(t->group);
 	t->sum_before = group ? group->sum : t->counted;
-	advance_clock(c, t->clock, t->vtime);
 	c->since = now;
 	occupy(c, t->class + 1);
 	c->floor = c->floor_next;
 	c->floor_next = 0;
+	/* Who is not the first comes from a time that the others have yet to reach. */
+	if (!c->floor)
+		advance_clock(c, t->clock, t->vtime);
 }
 
 void BPF_STRUCT_OPS(vagus_stopping, struct task_struct *p, bool runnable)

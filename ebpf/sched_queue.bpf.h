@@ -177,12 +177,14 @@ static __always_inline void search_all(__u64 now)
 }
 
 /* Serve who has waited too long, by whatever chance of weights and classes. */
-static __always_inline bool serve_old(void)
+static __always_inline bool serve_old(struct cpu_ctx *c)
 {
 	if (!old_waiting)
 		return false;
+	c->floor_next = 1;
 	if (scx_bpf_dsq_move_to_local(OLD_QUEUE))
 		return true;
+	c->floor_next = 0;
 	/* Empty, or all of them are bound elsewhere. */
 	__sync_lock_test_and_set(&old_waiting, 0);
 	if (scx_bpf_dsq_nr_queued(OLD_QUEUE) > 0)

@@ -114,7 +114,7 @@ static __always_inline void place(struct task_struct *p, struct task_ctx *t, __u
 	__u8 clock = clock_of(t);
 	__u32 debt = t->is_kernel ? 1 : DEBT_SLICES;
 	struct group *group = group_at(t->group);
-	__u64 now, first, last;
+	__u64 now, first, last, lead;
 
 	t->bound = is_bound(p);
 	now = time_for(t, cpu, clock);
@@ -128,8 +128,13 @@ static __always_inline void place(struct task_struct *p, struct task_ctx *t, __u
 	if (!wakes)
 		return;
 	first = now;
-	if (group && group->parent != t->group && is_before(first, group->vtime[clock]))
-		first = min(group->vtime[clock], now + group->lead);
+	if (group && group->parent != t->group && is_before(first, group->vtime[clock])) {
+		lead = group->lead;
+		/* That of another class, maybe; a newborn does not know its own. */
+		if (t->ran_at)
+			lead = min(lead, slice_ns * 2 * t->per >> SCALE_SHIFT);
+		first = min(group->vtime[clock], now + lead);
+	}
 	if (is_before(t->vtime, first - slice_ns))
 		t->vtime = first - slice_ns;
 }
