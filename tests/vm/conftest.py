@@ -15,7 +15,6 @@ from vagus.native import Probes
 UNFINISHED = {
     "test_loop_engine.py",
     "test_loop_judge.py",
-    "test_loop_sched.py",
     "test_sched.py",
     # Want a kernel that was booted for them (vm/test.sh, soak).
     "test_lockdown.py",

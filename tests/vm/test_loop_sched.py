@@ -117,6 +117,7 @@ def test_stances_are_held_by_what_this_kernel_has(agent):
 
 
 @needs
+@pytest.mark.timed
 def test_killed_agent_leaves_the_kernels_own_scheduler(agent):
     agent.begin()
     agent.wait(agent.steers)
@@ -126,6 +127,7 @@ def test_killed_agent_leaves_the_kernels_own_scheduler(agent):
 
 
 @needs
+@pytest.mark.soak
 def test_stopped_agent_loses_classes_and_then_the_scheduler(agent):
     agent.begin()
     agent.wait(agent.steers)
@@ -141,6 +143,7 @@ def test_stopped_agent_loses_classes_and_then_the_scheduler(agent):
 
 
 @needs
+@pytest.mark.soak
 def test_terminated_agent_gives_back_and_records_it(agent):
     agent.begin()
     agent.wait(agent.steers)
@@ -159,6 +162,7 @@ def ejected_s() -> list[float]:
 
 
 @needs
+@pytest.mark.soak
 def test_ejected_scheduler_is_told_and_knobs_take_over(agent, tmp_path):
     """Each time; while it hangs so does the test: the kernel's log has the times."""
     already = len(ejected_s())
@@ -182,6 +186,7 @@ def test_ejected_scheduler_is_told_and_knobs_take_over(agent, tmp_path):
 
 
 @needs
+@pytest.mark.soak
 def test_quota_of_somebody_leaves_the_protected_to_knobs(agent):
     (agent.base / "batch/cpu.max").write_text("90000 100000")
     agent.begin()
@@ -193,6 +198,7 @@ def test_quota_of_somebody_leaves_the_protected_to_knobs(agent):
 
 
 @needs
+@pytest.mark.soak
 def test_off_ends_the_scheduler_of_an_agent_that_hangs(agent):
     agent.begin()
     agent.wait(agent.steers)
@@ -206,6 +212,7 @@ def test_off_ends_the_scheduler_of_an_agent_that_hangs(agent):
 
 
 @needs
+@pytest.mark.soak
 def test_observing_agent_schedules_nothing(agent):
     agent.begin()
     agent.wait(agent.steers)
@@ -216,6 +223,7 @@ def test_observing_agent_schedules_nothing(agent):
 
 
 @needs
+@pytest.mark.soak
 def test_unloaded_module_ends_the_scheduler_too(agent, loaded):
     agent.begin()
     agent.wait(agent.steers)
