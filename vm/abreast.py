@@ -48,7 +48,7 @@ class Part:
         return f"{found[-1]} %" if found else "..."
 
     def closing(self) -> str:
-        """Return the last line that counts tests, or else the last one that it wrote."""
+        """Return the last line that counts tests, or else the last one written."""
         text = COLOUR.sub("", self.log.read_text(errors="replace"))
         lines = text.strip().splitlines() or ["wrote nothing"]
         counts = [line for line in lines if COUNTS.search(line)]
