@@ -39,10 +39,18 @@ def _lockdown() -> str:
     return "" if "[confidentiality]" in level else "the kernel is not locked down"
 
 
+def _io_max() -> str:
+    # With no module loaded either (a write() from a shell does it); and after its first
+    # report lockdep looks no further.
+    debug = os.uname().release.endswith("-debug")
+    return "the kernel's own code behind io.max upsets lockdep" if debug else ""
+
+
 CAPABILITIES: dict[str, Callable[[], str]] = {
     "root": lambda: "" if os.geteuid() == 0 else "root is needed",
     "vm": _vm,
     "kmod": _kmod,
+    "io_max": _io_max,
     "lockdown": _lockdown,
     "bpf": _bpf,
     "scx": lambda: (

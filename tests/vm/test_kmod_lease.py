@@ -195,6 +195,7 @@ def devices() -> Iterator[list[str]]:
     subprocess.run(["modprobe", "-r", "null_blk"], check=False)
 
 
+@pytest.mark.needs("io_max")
 def test_two_devices_of_one_io_max_are_two_knobs(
     module: Module, cgroup: Path, devices: list[str]
 ) -> None:

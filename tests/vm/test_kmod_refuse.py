@@ -157,6 +157,7 @@ def test_value_that_the_kernel_refuses_leaves_no_lease(
     assert weight.read_text() == "100\n"
 
 
+@pytest.mark.needs("io_max")
 def test_restore_for_another_device_is_refused(module: Module, cgroup: Path) -> None:
     device = (a_disk() / "dev").read_text().strip()
     limits, value = cgroup / "io.max", f"{device} rbps=1048576"
@@ -206,6 +207,7 @@ def many_devices() -> Iterator[list[str]]:
     os.close(control)
 
 
+@pytest.mark.needs("io_max")
 def test_value_that_cannot_be_read_back_does_not_stay(
     module: Module, cgroup: Path, many_devices: list[str]
 ) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from tests.vm.kmodlab import (
     ROOT,
+    SLOWNESS,
     enable_controllers,
     load,
     raw_mmap,
@@ -26,7 +27,7 @@ from tests.vm.kmodlab import (
 
 from vagus.abi import EventType
 from vagus.kmod import Module
-from vagus.native import Ring
+from vagus.native import RawEvent, Ring
 
 pytestmark = pytest.mark.needs("root", "kmod")
 
@@ -69,14 +70,23 @@ def noisy(module: Module, cgroup: Path) -> Iterator[Path]:
         hog.communicate()
 
 
+def drain_for(ring: Ring, wanted: EventType) -> list[RawEvent]:
+    """Drain until there are events of a type, for ten seconds at most."""
+    found: list[RawEvent] = []
+    until = time.monotonic() + 10 * SLOWNESS
+    while not found and time.monotonic() < until:
+        found = [e for e in ring.drain() if e.type == wanted]
+    return found
+
+
 def test_outliers_say_who_waited_how_long_for_whom(module: Module, noisy: Path) -> None:
     module.config(runq_threshold_ns=2_000_000, rate_per_s=10_000)
     ids = {(noisy / name).stat().st_ino for name in ("one", "two")}
     with Ring.module() as ring:
         ring.drain()
         time.sleep(1)
+        events = drain_for(ring, EventType.RUNQ)
         now = time.monotonic_ns()
-        events = [e for e in ring.drain() if e.type == EventType.RUNQ]
     assert events
     for event in events:
         assert event.cgroup_id in ids
@@ -142,8 +152,7 @@ def test_reader_is_woken_and_a_full_ring_counts_what_it_loses(
         assert module.info()["drops"] > before
         ring.drain_records()
         time.sleep(0.5)
-        events = [ring.drain() for _ in range(20)]
-        lost = [e for batch in events for e in batch if e.type == EventType.LOST]
+        lost = drain_for(ring, EventType.LOST)
         assert lost
         assert sum(e.value for e in lost) <= module.info()["drops"]
         assert ring.counts().malformed == seen.malformed == 0
