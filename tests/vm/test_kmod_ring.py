@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -70,12 +70,12 @@ def noisy(module: Module, cgroup: Path) -> Iterator[Path]:
         hog.communicate()
 
 
-def drain_for(ring: Ring, wanted: EventType) -> list[RawEvent]:
-    """Drain until there are events of a type, for ten seconds at most."""
+def drain_until(ring: Ring, enough: Callable[[RawEvent], bool]) -> list[RawEvent]:
+    """Drain until one event is what was waited for, for ten seconds at most."""
     found: list[RawEvent] = []
     until = time.monotonic() + 10 * SLOWNESS
-    while not found and time.monotonic() < until:
-        found = [e for e in ring.drain() if e.type == wanted]
+    while not any(map(enough, found)) and time.monotonic() < until:
+        found += ring.drain()
     return found
 
 
@@ -85,8 +85,9 @@ def test_outliers_say_who_waited_how_long_for_whom(module: Module, noisy: Path) 
     with Ring.module() as ring:
         ring.drain()
         time.sleep(1)
-        events = drain_for(ring, EventType.RUNQ)
+        found = drain_until(ring, lambda e: {e.cgroup_id, e.extra} == ids)
         now = time.monotonic_ns()
+    events = [e for e in found if e.type == EventType.RUNQ]
     assert events
     for event in events:
         assert event.cgroup_id in ids
@@ -150,9 +151,8 @@ def test_reader_is_woken_and_a_full_ring_counts_what_it_loses(
         while module.info()["drops"] == before and time.monotonic() < until:
             time.sleep(0.2)
         assert module.info()["drops"] > before
-        ring.drain_records()
-        time.sleep(0.5)
-        lost = drain_for(ring, EventType.LOST)
+        found = drain_until(ring, lambda e: e.type == EventType.LOST)
+        lost = [e for e in found if e.type == EventType.LOST]
         assert lost
         assert sum(e.value for e in lost) <= module.info()["drops"]
         assert ring.counts().malformed == seen.malformed == 0
