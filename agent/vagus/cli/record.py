@@ -33,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     dump.add_argument(
         "--changes",
         action="store_true",
-        help="of each window only the workloads that changed since the one before",
+        help="of each window only what changed since the one before",
     )
     vacuum = actions.add_parser("vacuum", help="shrink (and migrate) the file")
     common.json_option(vacuum)
@@ -79,7 +79,8 @@ def listing(summary: Summary, now_ns: int) -> str:
 def _dump(args: argparse.Namespace) -> int:
     since, until = common.time_range(args, common.now_ns())
     with Reader(args.record) as reader:
-        for one in reader.between(since, until, changes=args.changes):
+        records = reader.changes if args.changes else reader.between
+        for one in records(since, until):
             common.print_json_line(one)
     return 0
 

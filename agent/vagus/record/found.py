@@ -46,7 +46,6 @@ class Moment(Value, frozen=True):
     counters: dict[str, int]
     skipped: int  # records lost by the recorder just before
     cpu: CpuHandle | None
-    told: list[str]  # workloads that its row speaks of: those that changed
 
 
 class End(Value, frozen=True):
@@ -151,7 +150,6 @@ def moment_of(
         counters=dict(unpacker.counters),
         skipped=row["skipped"],
         cpu=unpacker.cpu,
-        told=[load.name for load in packed.loads],
     )
 
 

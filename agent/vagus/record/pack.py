@@ -121,7 +121,7 @@ class Packer:
             quality=None if window.quality.good else window.quality,
             cost=cost,
             policy="" if policy == self._policy else policy,
-            counters=_moved(self._counters, counters),
+            counters=moved(self._counters, counters),
             cpu=None if cpu == self._cpu else cpu,
         )
         self._policy, self._cpu = policy, cpu
@@ -137,7 +137,7 @@ class Packer:
         if was is None or was.numbers.keys() != now.numbers.keys():
             load.numbers = now.numbers
         else:
-            load.moved = _moved(was.numbers, now.numbers) or None
+            load.moved = moved(was.numbers, now.numbers) or None
         for field in MOVING[1:]:
             value = getattr(now, field)
             if was is None or getattr(was, field) != value:
@@ -177,7 +177,7 @@ class Unpacker:
         """Return the whole window, and the row for its cost, policy, counters."""
         if is_key:
             self._clear()
-        row = self._rows.decode(_unsqueeze(data))
+        row = self._rows.decode(unsqueeze(data))
         moved = {load.name: self._whole(load) for load in row.loads}
         self._before.update(moved)
         if row.names is None:
@@ -226,7 +226,7 @@ class Unpacker:
         return face
 
 
-def _moved(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+def moved(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """Return what differs; a number that is not one (NaN) always differs."""
     missing = object()
     return {key: value for key, value in now.items() if was.get(key, missing) != value}
@@ -237,5 +237,6 @@ def _squeeze(data: bytes) -> bytes:
     return squeezer.compress(data) + squeezer.flush()
 
 
-def _unsqueeze(data: bytes) -> bytes:
+def unsqueeze(data: bytes) -> bytes:
+    """Return what a row was before it was compressed; zlib.error where damaged."""
     return zlib.decompressobj(zdict=DICTIONARY).decompress(data)

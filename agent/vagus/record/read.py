@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from vagus.flow import (
     Basis,
@@ -23,10 +23,10 @@ from vagus.flow import (
     Record,
     Stance,
     Verdict,
-    WorkloadWindow,
 )
 from vagus.record import schema
 from vagus.record.alive import lives
+from vagus.record.changes import Changes, Differ
 from vagus.record.found import (
     Decision,
     EffectRow,
@@ -105,43 +105,54 @@ class Reader:
         return (0, -1) if first is None else (first, last)
 
     def _moments(self, first: int, last: int) -> Iterator[Moment]:
-        """Yield windows by number, starting to unpack at the key row before."""
-        key: int | None = self._db.execute(
-            "SELECT max(id) FROM windows WHERE is_key AND id <= ?", (first,)
-        ).fetchone()[0]
+        """Yield windows by number."""
         unpacker = Unpacker(self._face)
-        for row in self._db.execute(
-            "SELECT * FROM windows WHERE id BETWEEN ? AND ? ORDER BY id",
-            (first if key is None else key, last),
-        ):
+        for row in self._windows(first, last):
             window, packed = unpacker.unpack(row["data"], bool(row["is_key"]))
             if row["id"] >= first:
                 yield moment_of(row, window, packed, unpacker)
+
+    def _windows(self, first: int, last: int) -> sqlite3.Cursor:
+        """Return the rows of windows by number, from the key row before the first."""
+        key: int | None = self._db.execute(
+            "SELECT max(id) FROM windows WHERE is_key AND id <= ?", (first,)
+        ).fetchone()[0]
+        return self._db.execute(
+            "SELECT * FROM windows WHERE id BETWEEN ? AND ? ORDER BY id",
+            (first if key is None else key, last),
+        )
 
     def _face(self, number: int) -> bytes:
         found = self._db.execute("SELECT data FROM faces WHERE id = ?", (number,))
         data: bytes = found.fetchone()[0]
         return data
 
-    def between(
-        self, since_ns: int, until_ns: int, *, changes: bool = False
-    ) -> Iterator[Record]:
-        """Yield records of a time range, as they were put (but redacted).
-
-        With `changes` a window holds only the workloads that are not as in the
-        window before; the first one holds all.
-        """
+    def between(self, since_ns: int, until_ns: int) -> Iterator[Record]:
+        """Yield records of a time range, as they were put (but redacted)."""
         first, last = self._numbers(since_ns, until_ns)
         having = self._having(first, last)
-        before: dict[str, WorkloadWindow] | None = None
         for moment in self._moments(first, last):
-            record = self._record(moment, having)
-            if changes:
-                loads = moment.window.workloads
-                if before is not None:
-                    record = _changed(record, moment.told, before)
-                before = loads
-            yield record
+            yield Record(
+                wall_ns=moment.wall_ns,
+                window=moment.window,
+                cost=moment.cost,
+                policy=moment.policy,
+                counters=moment.counters,
+                cpu=moment.cpu,
+                **self._beside(moment.id, having),
+            )
+
+    def changes(self, since_ns: int, until_ns: int) -> Iterator[Changes]:
+        """Yield records of a time range without what is as in the one before."""
+        first, last = self._numbers(since_ns, until_ns)
+        having = self._having(first, last)
+        differ = Differ(self._face)
+        for row in self._windows(first, last):
+            if row["id"] < first:
+                differ.learn(row["data"])
+            else:
+                beside = self._beside(row["id"], having)
+                yield differ.take(row["data"], row["wall_ns"], beside)
 
     def _having(self, first: int, last: int) -> dict[str, set[int]]:
         """Return by table the windows that have rows in it: most have none."""
@@ -156,33 +167,19 @@ class Reader:
             for table in _DEPENDENT
         }
 
-    def _record(self, moment: Moment, having: dict[str, set[int]]) -> Record:
-        def rows(table: str) -> list[sqlite3.Row]:
-            return self._rows(table, moment.id) if moment.id in having[table] else []
-
-        proposal, verdict, basis = None, None, None
-        if moment.id in having["verdicts"] or moment.id in having["decisions"]:
-            proposal, verdict, basis = self._decided(moment.id)
-        failed: list[RefusalRow] = []
-        if moment.id in having["refusals"]:
-            failed = self._refusals("stage = 'apply' AND window = ?", (moment.id,))
-        return Record(
-            wall_ns=moment.wall_ns,
-            window=moment.window,
-            proposal=proposal,
-            verdict=verdict,
-            basis=basis,
-            granted=[lease_of(row) for row in rows("leases")],
-            steps=[step_of(row) for row in rows("steps")],
-            ended=[lease_end_of(row) for row in rows("lease_ends")],
-            failed=[refusal_of(one) for one in failed],
-            effects=[effect_of(row).effect for row in rows("effects")],
-            events=[event_of(row).event for row in rows("events")],
-            cost=moment.cost,
-            policy=moment.policy,
-            counters=moment.counters,
-            cpu=moment.cpu,
-        )
+    def _beside(self, window: int, having: dict[str, set[int]]) -> dict[str, Any]:
+        """Return the fields of a record that have tables of their own."""
+        found: dict[str, Any] = {}
+        if window in having["verdicts"] or window in having["decisions"]:
+            proposal, verdict, basis = self._decided(window)
+            found |= {"proposal": proposal, "verdict": verdict, "basis": basis}
+        if window in having["refusals"]:
+            failed = self._refusals("stage = 'apply' AND window = ?", (window,))
+            found["failed"] = [refusal_of(one) for one in failed]
+        for table, (field, value_of) in _BESIDE.items():
+            if window in having[table]:
+                found[field] = [value_of(row) for row in self._rows(table, window)]
+        return found
 
     def _decided(
         self, window: int
@@ -369,10 +366,15 @@ class Reader:
         )
 
 
-_DEPENDENT = (
-    *("decisions", "verdicts", "refusals", "leases", "steps", "lease_ends"),
-    *("effects", "events"),
-)
+# Field of a record and its values, by the table that holds them.
+_BESIDE: dict[str, tuple[str, Callable[[sqlite3.Row], Any]]] = {
+    "leases": ("granted", lease_of),
+    "steps": ("steps", step_of),
+    "lease_ends": ("ended", lease_end_of),
+    "effects": ("effects", lambda row: effect_of(row).effect),
+    "events": ("events", lambda row: event_of(row).event),
+}
+_DEPENDENT = ("decisions", "verdicts", "refusals", *_BESIDE)
 _LEASES = """
     SELECT leases.*, leases.session = (SELECT max(id) FROM sessions) AS is_latest,
         lease_ends.wall_ns AS end_wall_ns, lease_ends.now, lease_ends.end,
@@ -380,16 +382,6 @@ _LEASES = """
     FROM leases LEFT JOIN lease_ends ON lease_ends.session = leases.session
         AND lease_ends.lease = leases.lease
 """
-
-
-def _changed(
-    record: Record, told: list[str], before: dict[str, WorkloadWindow]
-) -> Record:
-    """Leave out of a record what is as before; a key row tells of everything."""
-    loads = record.window.workloads
-    there = ((name, loads[name]) for name in told if name in loads)
-    changed = {name: load for name, load in there if before.get(name) != load}
-    return replace(record, window=replace(record.window, workloads=changed))
 
 
 def _where(wanted: dict[str, int | str]) -> tuple[str, list[int | str]]:

@@ -29,7 +29,7 @@ from vagus.cli import (
     record,
     story,
 )
-from vagus.record import found
+from vagus.record import changes, found
 
 DOC = Path(__file__).parents[3] / "docs/json.md"
 PRINTED = {
@@ -45,10 +45,16 @@ PRINTED = {
     "backtest": backtest.Report,
     "record ls": found.Summary,
     "record dump": flow.Record,
+    "record dump --changes": changes.Changes,
     "record vacuum": record.Shrunk,
     "bugreport": bugreport.Result,
 }
-LINES = ("events", "record dump", "replay")  # one object a line
+LINES = (
+    "events",
+    "record dump",
+    "record dump --changes",
+    "replay",
+)  # one object a line
 HEAD = """\
 <!-- SPDX-License-Identifier: MIT -->
 # What `--json` prints

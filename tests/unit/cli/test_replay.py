@@ -86,7 +86,7 @@ def test_an_altered_window_is_named_by_its_verdict(vagus, past):
         )
     db = schema.open_writer(past)
     data = db.execute("SELECT data FROM windows WHERE id = ?", (tick,)).fetchone()[0]
-    row = msgspec.msgpack.decode(pack._unsqueeze(data), type=pack.Row)
+    row = msgspec.msgpack.decode(pack.unsqueeze(data), type=pack.Row)
     row.names = [name for name in row.names or ["shop", "backup"] if name != "shop"]
     altered = pack._squeeze(msgspec.msgpack.encode(row))
     db.execute("UPDATE windows SET data = ? WHERE id = ?", (altered, tick))
@@ -185,5 +185,7 @@ def test_a_dump_of_changes_says_nothing_twice(vagus):
     assert all(
         one["workloads"].keys() <= {"shop", "backup", "postgres"} for one in found
     )
+    assert "face" in found[0]["workloads"]["shop"]
+    assert not any("face" in one["workloads"].get("shop", {}) for one in found[1:])
     _, whole, _ = vagus("record", "dump", "-t", "12:00:30", "--until", "12:00:37")
-    assert len(whole) >= len(out)
+    assert len(whole) > 2 * len(out)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vagus.flow import Quality, Record, Use, Verdict, Window, Word, WorkloadWindow
+from vagus.record.changes import Change, Changes, Differ, Face
 from vagus.record.pack import KEY_EVERY, Packer, Unpacker
 from vagus.record.read import Reader
 from vagus.record.store import Recorder
@@ -163,6 +164,65 @@ def test_any_run_of_windows_comes_back(many, offset):
         found, _ = unpacker.unpack(data, is_key)
         assert found == window
         assert list(found.workloads) == list(window.workloads)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(windows(), min_size=1, max_size=12),
+    st.integers(0, KEY_EVERY),
+    st.integers(0, 11),
+)
+def test_changes_put_together_are_the_windows(many, offset, start):
+    faces: list[bytes] = []
+
+    def number(data: bytes) -> int:
+        faces.append(data)
+        return len(faces) - 1
+
+    packer, differ = Packer(number), Differ(lambda at: faces[at])
+    empty = Window(0, 0, 0, {}, {}, Quality())
+    rows = [
+        packer.pack(window, None, f"p{at // 3}", {"seen": at // 2, "lost": 0})[0]
+        for at, window in enumerate([empty] * offset + many)
+    ]
+    start = min(start + offset, len(rows) - 1)
+    for row in rows[:start]:
+        differ.learn(row)
+    known: dict[str, dict[str, Any]] = {}
+    policy, counters = "", {}
+    for at, row in enumerate(rows[start:], start):
+        told = differ.take(row, at, {})
+        wanted = ([empty] * offset + many)[at]
+        for name in told.window.left:
+            del known[name]
+        for name, change in told.window.workloads.items():
+            merge(known.setdefault(name, {"numbers": {}}), change)
+        assert known == {name: fields(load) for name, load in wanted.workloads.items()}
+        counters |= told.counters
+        policy = told.policy or policy
+        assert (counters, policy) == ({"seen": at // 2, "lost": 0}, f"p{at // 3}")
+
+
+def merge(known: dict[str, Any], change: Change) -> None:
+    """Put a change to what is known of a workload, as a reader of the dump would."""
+    for name in change.gone:
+        del known["numbers"][name]
+    known["numbers"] |= change.numbers
+    for field in ("face", "words", "uses", "programs", "pids"):
+        value = getattr(change, field)
+        if value is not None:
+            assert known.get(field) != value, "said twice"
+            known[field] = value
+
+
+def fields(load: WorkloadWindow) -> dict[str, Any]:
+    face = {name: getattr(load, name) for name in Face.__struct_fields__}
+    moving = ("numbers", "words", "uses", "programs", "pids")
+    return {"face": Face(**face)} | {name: getattr(load, name) for name in moving}
+
+
+def test_changes_have_the_fields_of_a_record():
+    assert Changes.__struct_fields__ == Record.__struct_fields__
 
 
 def test_what_does_not_change_costs_little(tick_record):
