@@ -7,11 +7,13 @@ mkdir -p .output/test
 limit=${VAGUS_VM_TIMEOUT:-3600}
 inside="vm/chroot.sh '${VAGUS_CACHE:-$HOME/.cache/vagus}/rootfs'"
 host="VAGUS_REQUIRE=model,smoke $inside python -m pytest -q tests/unit --junitxml=.output/test/host.xml"
+[ "$1" = soak ] || host="$host -m 'not soak'"
 # 6.12 has sched_ext off: its tests run there and say "unsupported".
 require=root,vm,kmod,bpf,model,bcc
+# usage: guest CAPABILITIES KERNEL TIER
 guest() {
 	echo "VAGUS_REQUIRE=$1 python3 vm/run.py --kernel $2 --smp 2 --name test-$2" \
-		"--timeout $limit -- sh vm/guest-test.sh $tier $2"
+		"--timeout $limit -- sh vm/guest-test.sh $3 $2"
 }
 # One CPU whose time counts instructions: no other load of the host moves its clock.
 timed() {
@@ -20,10 +22,9 @@ timed() {
 }
 # usage: guests [NAME COMMAND]   more parts that run beside them
 guests() {
-	exec python3 vm/abreast.py vm-7.3 "$(guest "$require,scx" 7.3)" \
-		vm-6.12 "$(guest "$require" 6.12)" vm-timed "$(timed timed)" "$@"
+	exec python3 vm/abreast.py vm-7.3 "$(guest "$require,scx" 7.3 vm)" \
+		vm-6.12 "$(guest "$require" 6.12 again)" vm-timed "$(timed timed)" "$@"
 }
-tier=vm
 case $1 in
 host) rm -f .output/test/host.xml
 	exec python3 vm/abreast.py host "$host" ;;
@@ -32,15 +33,21 @@ vm) rm -f .output/test/vm-*.xml
 all) rm -f .output/test/*.xml
 	guests host "$host" ;;
 soak)
-	tier=soak limit=${VAGUS_VM_TIMEOUT:-36000} failed=0
+	limit=${VAGUS_VM_TIMEOUT:-36000} failed=0
 	sh -c "$host" || failed=1
 	for kernel in 7.3 6.12; do
 		printf '  %-8skernel %s\n' VM "$kernel"
 		[ "$kernel" = 7.3 ] && more=,scx || more=
-		sh -c "$(guest "$require$more" "$kernel")" || failed=1
+		sh -c "$(guest "$require$more" "$kernel" soak)" || failed=1
 	done
 	printf '  %-8skernel 7.3, icount\n' VM
 	sh -c "$(timed timed-soak)" || failed=1
+	for kernel in 7.3 6.12; do
+		printf '  %-8skernel %s, two memory nodes\n' VM "$kernel"
+		VAGUS_REQUIRE=root,vm,kmod,numa python3 vm/run.py --kernel "$kernel" --smp 2 \
+			--name "test-numa-$kernel" --append numa=fake=2 -- sh vm/guest-test.sh \
+			soak "numa-$kernel" tests/vm/test_kmod_lease.py -k cpuset_mems || failed=1
+	done
 	# It stays locked down until it is switched off.
 	printf '  %-8skernel 7.3, locked down\n' VM
 	VAGUS_REQUIRE=root,vm,bpf,bcc,lockdown python3 vm/run.py --name test-lockdown \

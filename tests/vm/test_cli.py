@@ -27,17 +27,42 @@ budget: {{lease: 3s, cooldown: 0s, actions_per_minute: 100}}
 decide: {{min_interval: 100ms}}
 """
 
-SEVERAL = """
+# What a person types, line after line; Python starts slowly in a guest.
+TYPED = """
 import contextlib, io, json, sys
 from vagus.cli.main import main
-found = []
-for line in json.loads(sys.argv[1]):
-    said = io.TextIOWrapper(io.BytesIO(), write_through=True)
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        code = main(line.split())
-    found.append([code, said.buffer.getvalue().decode()])
-print(json.dumps(found))
+for line in sys.stdin:
+    out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(json.loads(line))
+        except SystemExit as end:
+            code = end.code
+    said = [one.buffer.getvalue().decode() for one in (out, err)]
+    print(json.dumps([code, *said]), flush=True)
 """
+
+
+class Typist:
+    """Somebody at a prompt, who may be another user."""
+
+    def __init__(self, env, before=()):
+        self.process = subprocess.Popen(
+            [*before, sys.executable, "-c", TYPED],
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *words):
+        """Return exit code, output and errors of one verb."""
+        self.process.stdin.write(json.dumps([str(word) for word in words]) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def leave(self):
+        self.process.communicate()
 
 
 class Shell:
@@ -47,7 +72,7 @@ class Shell:
         self.base, self.work = base, work
         self.record, self.socket = work / "record.db", work / "socket"
         self.policy, self.log = work / "policy.yaml", work / "log"
-        self.agent = None
+        self.agent = self.typist = None
         self.env = {
             **os.environ,
             "PYTHONPATH": str(AGENT),
@@ -56,25 +81,19 @@ class Shell:
         }
 
     def __call__(self, *words, code=0):
-        done = self.python("-m", "vagus.cli.main", *words)
-        assert done.returncode == code, (words, done.stdout, done.stderr)
-        return done.stdout if code == 0 else done.stderr
-
-    def python(self, *argv, before=()):
-        return subprocess.run(
-            [*before, sys.executable, *argv],
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=200,
-        )
+        if self.typist is None:
+            self.typist = Typist(self.env)
+        found, out, err = self.typist(*words)
+        assert found == code, (words, out, err)
+        return out if code == 0 else err
 
     def as_user(self, user, *lines):
-        """Return (exit code, what was said) of verbs, all in one start of Python."""
+        """Return (exit code, what was said) of verbs that another user types."""
         become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
-        done = self.python("-c", SEVERAL, json.dumps(lines), before=become)
-        assert done.returncode == 0, done.stderr
-        return [tuple(one) for one in json.loads(done.stdout)]
+        other = Typist(self.env, become)
+        found = [other(*line.split()) for line in lines]
+        other.leave()
+        return [(code, out + err) for code, out, err in found]
 
     def json(self, *words):
         return json.loads(self(*words, "--json"))
@@ -125,11 +144,14 @@ def shell(cgroup, tmp_path, loaded):
     one = Shell(cgroup, tmp_path)
     yield one
     one.stop()
+    if one.typist is not None:
+        one.typist.leave()
     for child in children:
         child.kill()
         child.wait()
 
 
+@pytest.mark.once
 def test_a_day_with_the_agent(shell):
     shell.start()
     assert until(lambda: shell.json("decisions"))
@@ -197,6 +219,7 @@ def test_kill_9_leaves_a_record_and_no_setting(shell):
     assert story["undo"].startswith("nothing is held")
 
 
+@pytest.mark.once
 def test_who_may_read_and_who_may_change(shell):
     """The group vagus reads, only root changes, and others do neither."""
     subprocess.run(["groupadd", "--system", "--force", "vagus"], check=True)
@@ -220,6 +243,7 @@ def test_who_may_read_and_who_may_change(shell):
         assert shell.as_user(user, "explain shop")[0][0] == code
 
 
+@pytest.mark.once
 def test_what_is_missing_is_one_sentence(shell, tmp_path):
     bad = tmp_path / "bad.yaml"
     bad.write_text("version: 1\nmode: bogus\n")

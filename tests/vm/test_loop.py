@@ -153,6 +153,7 @@ def test_administrator_wins_and_is_left_alone(agent):
     assert any(f.code == "lost" for r in agent.records() for f in r.failed)
 
 
+@pytest.mark.once
 def test_reload_takes_a_valid_policy_and_keeps_the_old_over_a_wrong_one(agent):
     agent.begin()
     agent.wait(agent.holds)
@@ -184,6 +185,7 @@ def test_off_ends_everything_and_the_agent_only_advises(agent):
     assert agent.is_free()
 
 
+@pytest.mark.once
 def test_modes_below_enforce_set_nothing(agent):
     agent.begin(mode="advise")
     agent.wait(lambda: any(r.verdict for r in agent.records()))
@@ -194,6 +196,7 @@ def test_modes_below_enforce_set_nothing(agent):
 
 
 @pytest.mark.needs("model")
+@pytest.mark.once
 def test_shipped_model_reads_the_sentence_in_the_guest(agent):
     sentence = "Keep the shop fast. The batch can wait."
     decider = f'llm\nobjective: "{sentence}"\nmodel: {{deadline: 60s}}'
