@@ -5,6 +5,7 @@
  * They are parsed here and not by generic netlink, for two reasons: leases and
  * workloads repeat, and an unknown attribute is -EOPNOTSUPP.
  */
+#include <linux/capability.h>
 #include <linux/ctype.h>
 #include <net/genetlink.h>
 
@@ -139,15 +140,22 @@ int vagus_attrs_flags(const struct nlmsghdr *nlh, int known, struct netlink_ext_
 }
 
 /**
- * vagus_attrs_none - a dump takes no attributes, and no flags but its own
+ * vagus_attrs_dump - a dump takes no attributes, and no flags but its own
  * @cb: of the dump
+ *
+ * One that is begun and not read to its end keeps the module loaded: not everybody
+ * may do that.
  */
-int vagus_attrs_none(const struct netlink_callback *cb)
+int vagus_attrs_dump(const struct netlink_callback *cb)
 {
 	int err = vagus_attrs_flags(cb->nlh, VAGUS_FLAGS_KNOWN | NLM_F_DUMP, cb->extack);
 
 	if (err)
 		return err;
+	if (!netlink_capable(cb->skb, CAP_SYS_ADMIN)) {
+		NL_SET_ERR_MSG(cb->extack, "CAP_SYS_ADMIN is needed");
+		return -EPERM;
+	}
 	if (!nlmsg_attrlen(cb->nlh, GENL_HDRLEN))
 		return 0;
 	NL_SET_ERR_MSG(cb->extack, "an attribute is unknown to this command: it takes none");

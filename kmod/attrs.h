@@ -44,7 +44,7 @@ int vagus_attrs_flags(const struct nlmsghdr *nlh, int known,
 		      struct netlink_ext_ack *extack);
 int vagus_attrs_parse(const struct genl_info *info, const struct nla_policy *policy,
 		      struct nlattr **attrs);
-int vagus_attrs_none(const struct netlink_callback *cb);
+int vagus_attrs_dump(const struct netlink_callback *cb);
 struct sk_buff *vagus_attrs_answer(struct genl_info *info, size_t bytes, void **head);
 int vagus_attrs_batch(struct genl_info *info, const struct vagus_batch *batch,
 		      size_t item_bytes);

@@ -9,8 +9,13 @@ cd "$(dirname "$0")/.."
 check=${C:-1}
 command -v sparse >/dev/null || check=0
 
+built=0
 for tree in ${KDIR:-/lib/modules/*/build}; do
-	[ -e "$tree/Makefile" ] || continue
+	if [ ! -e "$tree/Makefile" ]; then
+		[ -z "${KDIR:-}" ] && continue
+		echo "kmod: KDIR=$tree has no Makefile: name /lib/modules/RELEASE/build" >&2
+		exit 2
+	fi
 	release=$(make -s -C "$tree" kernelrelease)
 	out=$PWD/.output/kmod/$release
 	mkdir -p "$out/uapi"
@@ -29,4 +34,9 @@ for tree in ${KDIR:-/lib/modules/*/build}; do
 		{ cat "$out/log" >&2; exit 1; }
 	# Debian ships no vmlinux with its headers, so no BTF for the module: said once.
 	grep -v -e 'Skipping BTF generation' -e '^$' "$out/log" >&2 || true
+	built=$((built + 1))
 done
+[ "$built" -gt 0 ] || {
+	echo "kmod: no kernel headers in /lib/modules; install linux-headers or give KDIR" >&2
+	exit 2
+}

@@ -35,6 +35,11 @@ static struct workqueue_struct *queue;
 /* For writes that wait for works which are not for reclaim: the former must not. */
 static struct workqueue_struct *patient;
 
+static bool is_alone(const struct vagus_lease *lease)
+{
+	return lease->target.slow || (lease->target.knob && lease->target.knob->alone);
+}
+
 static struct workqueue_struct *queue_of(const struct vagus_lease *lease)
 {
 	return lease->target.knob && lease->target.knob->flushes ? patient : queue;
@@ -67,7 +72,8 @@ struct vagus_owner *vagus_owner_get(u32 port)
 
 	if (owner)
 		return owner;
-	owner = kzalloc(sizeof(*owner), GFP_KERNEL);
+	/* Every socket that closes waits for the lock: nothing is reclaimed under it. */
+	owner = kzalloc(sizeof(*owner), GFP_ATOMIC);
 	if (!owner)
 		return NULL;
 	INIT_LIST_HEAD(&owner->leases);
@@ -126,7 +132,7 @@ static void rest(struct vagus_owner *owner)
 	}
 	list_for_each_entry(lease, &owner->leases, in_owner)
 		if (lease->state == LIVE)
-			next = min(next, lease->ending ? 0 : lease->deadline_ns);
+			next = min(next, vagus_lease_due_ns(lease));
 	owner->armed_ns = U64_MAX;
 	if (next != U64_MAX)
 		vagus_owner_arm(owner, next);
@@ -282,8 +288,7 @@ static bool try_again(struct vagus_lease *lease)
 	if (++lease->tries >= TRIES_MAX)
 		return false;
 	lease->state = RETRY;
-	/* While the module is unloaded nobody waits; what passes, passes at once. */
-	queue_delayed_work(queue_of(lease), &lease->work, vagus_held.closing ? 1 :
+	queue_delayed_work(queue_of(lease), &lease->work,
 			   msecs_to_jiffies(RETRY_MS << (lease->tries - 1)));
 	return true;
 }
@@ -341,7 +346,7 @@ static void end_due(struct work_struct *work)
 	struct vagus_lease *lease;
 
 	while ((lease = next_due(owner))) {
-		if (lease->target.slow || queue_of(lease) != queue)
+		if (is_alone(lease))
 			queue_delayed_work(queue_of(lease), &lease->work, 0);
 		else
 			end_lease(lease);
@@ -445,19 +450,14 @@ int vagus_lease_init(void)
 
 static bool none_left(void)
 {
-	struct vagus_lease *lease;
-
 	guard(mutex)(&vagus_held.lock);
-	/* Those that wait for another attempt need not wait. */
-	list_for_each_entry(lease, &vagus_held.all, in_all)
-		if (lease->state == RETRY && cancel_delayed_work(&lease->work))
-			queue_delayed_work(queue_of(lease), &lease->work, 0);
 	return list_empty(&vagus_held.all);
 }
 
 /**
  * vagus_lease_close - end every lease and grant no more
  *
+ * What cannot be put back is tried as often as ever, which takes 3 s at most.
  * The netlink family must still be there: it tells of the ends.
  */
 void vagus_lease_close(void)

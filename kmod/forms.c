@@ -13,24 +13,26 @@
 #include "compat.h"
 #include "knobs.h"
 
-#define READ_MAX	PAGE_SIZE	/* bytes of the largest knob read whole */
+/* Bytes of the largest knob read whole; of one with a line for each device. */
+#define READ_MAX	PAGE_SIZE
+#define LINES_MAX	(4 * PAGE_SIZE)
 
 /* ---- text ---- */
 
-static int read_whole(struct file *file, char *buffer)
+static int read_whole(struct file *file, char *buffer, size_t size)
 {
 	size_t len = 0;
 	loff_t pos = 0;
 	ssize_t got;
 
 	do {
-		got = kernel_read(file, buffer + len, READ_MAX - 1 - len, &pos);
+		got = kernel_read(file, buffer + len, size - 1 - len, &pos);
 		if (got < 0)
 			return got;
 		len += got;
-	} while (got && len < READ_MAX - 1);
+	} while (got && len < size - 1);
 	buffer[len] = '\0';
-	return len < READ_MAX - 1 ? 0 : -E2BIG;
+	return len < size - 1 ? 0 : -E2BIG;
 }
 
 static int write_text(struct file *file, const char *text)
@@ -84,10 +86,10 @@ static int keep_line(struct vagus_text *text, const struct vagus_target *target,
 	return 0;
 }
 
-static int read_form(const struct vagus_target *target, char *all,
+static int read_form(const struct vagus_target *target, char *all, size_t size,
 		     struct vagus_text *state)
 {
-	int err = read_whole(target->file, all);
+	int err = read_whole(target->file, all, size);
 
 	if (err)
 		return err;
@@ -128,11 +130,11 @@ static int read_share(const struct vagus_target *target, char *all,
 {
 	int idle, weight, err;
 
-	err = read_whole(idle_of(target), all);
+	err = read_whole(idle_of(target), all, READ_MAX);
 	if (!err)
 		err = kstrtoint(strim(all), 10, &idle);
 	if (!err)
-		err = read_whole(vagus_target_weight(target), all);
+		err = read_whole(vagus_target_weight(target), all, READ_MAX);
 	if (!err)
 		err = kstrtoint(strim(all), 10, &weight);
 	if (err)
@@ -187,17 +189,20 @@ bool vagus_target_is_share(const struct vagus_target *target)
  */
 int vagus_target_read(const struct vagus_target *target, struct vagus_text *state)
 {
+	size_t size = READ_MAX;
 	char *all;
 	int err;
 
 	if (target->kind != VAGUS_LEASE_KNOB)
 		return vagus_task_read(target, state);
-	all = kmalloc(READ_MAX, GFP_KERNEL);
+	if (target->key[0])
+		size = LINES_MAX;
+	all = kvmalloc(size, GFP_KERNEL);
 	if (!all)
 		return -ENOMEM;
 	err = vagus_target_is_share(target) ? read_share(target, all, state) :
-				 read_form(target, all, state);
-	kfree(all);
+				 read_form(target, all, size, state);
+	kvfree(all);
 	return err;
 }
 
@@ -241,8 +246,10 @@ int vagus_target_put_back(const struct vagus_target *target, const char *state)
 int vagus_target_check(const struct vagus_target *target, const struct vagus_text *saved,
 		       bool explicit_restore, char *why)
 {
-	if (target->kind == VAGUS_LEASE_KNOB && target->knob->form == CPUSET &&
-	    !saved->s[0] && !explicit_restore && !CPUSET_CAN_BE_UNSET) {
+	if (target->kind != VAGUS_LEASE_KNOB)
+		return vagus_task_check(target, saved, why);
+	if (target->knob->form == CPUSET && !saved->s[0] && !explicit_restore &&
+	    !CPUSET_CAN_BE_UNSET) {
 		vagus_say(why, "this kernel cannot unset %s again: say what to restore",
 			  target->knob->name);
 		return -EPERM;

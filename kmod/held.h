@@ -7,6 +7,7 @@
 #include <linux/hashtable.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/time64.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
@@ -108,6 +109,22 @@ struct vagus_held {
 };
 
 extern struct vagus_held vagus_held;
+
+/* Deadlines nearer to each other than this are one: those of a batch, say. */
+#define VAGUS_TOGETHER_NS	(20 * NSEC_PER_MSEC)
+
+/**
+ * vagus_lease_due_ns - when a LIVE lease is to end
+ * @lease: the lock is held
+ *
+ * A little after its deadline: what was granted one upon the other has deadlines one
+ * after the other, and is to end newest first all the same.
+ */
+static inline u64 vagus_lease_due_ns(const struct vagus_lease *lease)
+{
+	lockdep_assert_held(&vagus_held.lock);
+	return lease->ending ? 0 : lease->deadline_ns + VAGUS_TOGETHER_NS;
+}
 
 struct vagus_owner *vagus_owner_get(u32 port);
 void vagus_owner_arm(struct vagus_owner *owner, u64 when_ns);

@@ -9,6 +9,7 @@
  * descriptor can neither move its offset nor change its flags.
  */
 #include <linux/cred.h>
+#include <linux/ctype.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
@@ -41,7 +42,7 @@ static const struct vagus_knob cgroup_knobs[] = {
 	{ "io.weight", .form = WEIGHTS },
 	{ "io.bfq.weight", .form = WEIGHTS },
 	{ "io.max", .form = LIMITS },
-	{ "cpuset.cpus", .form = CPUSET, .flushes = true },
+	{ "cpuset.cpus", .form = CPUSET, .alone = true, .flushes = true },
 	{ "cpuset.mems", .form = CPUSET, .slow = true, .flushes = true },
 	{ "pids.max" },
 	{ "cpu.weight.nice", .refusal = "it rounds: lease cpu.weight instead" },
@@ -63,9 +64,9 @@ static const struct vagus_knob cgroup_knobs[] = {
 };
 
 static const struct vagus_knob sysfs_knobs[] = {
-	{ "wbt_lat_usec", .parent = "queue" },
-	{ "nr_requests", .parent = "queue" },
-	{ "read_ahead_kb", .parent = "queue" },
+	{ "wbt_lat_usec", .parent = "queue", .alone = true },
+	{ "nr_requests", .parent = "queue", .alone = true },
+	{ "read_ahead_kb", .parent = "queue", .alone = true },
 	{ "defrag", .parent = "transparent_hugepage", .form = BRACKET },
 	{ "scheduler", .parent = "queue",
 	  .refusal = "a change resets nr_requests and the scheduler's own settings" },
@@ -206,16 +207,17 @@ static int pick_line(struct vagus_target *target, const char *value, char *why)
 	target->device = ~0ULL;
 	if (target->knob->form != LIMITS && target->knob->form != WEIGHTS)
 		return 0;
-	if (sscanf(value, "%u:%u%n", &major, &minor, &used) == 2 && value[used] == ' ') {
+	if (sscanf(value, "%u:%u%n", &major, &minor, &used) == 2 && isspace(value[used])) {
 		target->device = (u64)major << 32 | minor;
 		snprintf(target->key, sizeof(target->key), "%u:%u", major, minor);
 		return 0;
 	}
-	if (target->knob->form == WEIGHTS) {
+	/* Whatever has a colon the kernel takes for a device. */
+	if (target->knob->form == WEIGHTS && !strchr(value, ':')) {
 		strscpy(target->key, "default");
 		return 0;
 	}
-	vagus_say(why, "%s wants MAJ:MIN and limits, not \"%.40s\"", target->knob->name,
+	vagus_say(why, "%s wants MAJ:MIN and a value, not \"%.40s\"", target->knob->name,
 		  value);
 	return -EINVAL;
 }

@@ -28,8 +28,11 @@ enum vagus_form { PLAIN, CPUSET, BRACKET, LIMITS, WEIGHTS, SHARE };
  * @name: the file's
  * @parent: its directory's, where the name alone is not enough
  * @form: see enum vagus_form
- * @slow: on 6.12 the write may reclaim memory, though the file is non-blocking, or
- *	wait until memory has moved to another node
+ * @alone: the write may wait for others' work, as that of a disk's queue does for the
+ *	requests under way: a stuck disk is to hold up no other restore
+ * @slow: as @alone, and not awaited by commands either: on 6.12 the write may reclaim
+ *	memory, though the file is non-blocking, or wait until memory has moved to
+ *	another node
  * @flushes: on 6.12 the write waits for such moves, whoever has caused them
  * @twin: the other file of a compound knob
  * @refusal: why it is never leased; NULL when it is
@@ -38,6 +41,7 @@ struct vagus_knob {
 	const char *name;
 	const char *parent;
 	enum vagus_form form;
+	bool alone;
 	bool slow;
 	bool flushes;
 	const char *twin;
@@ -85,6 +89,8 @@ int vagus_knob_open(struct vagus_target *target, int fd, const char *value, char
 int vagus_task_open(struct vagus_target *target, int pidfd, u32 tid, char *why);
 int vagus_task_read(const struct vagus_target *target, struct vagus_text *state);
 int vagus_task_set(const struct vagus_target *target, const char *value);
+int vagus_task_check(const struct vagus_target *target, const struct vagus_text *saved,
+		     char *why);
 
 /*
  * forms.c.  State is canonical text: equal text, equal state.  For most targets it is what

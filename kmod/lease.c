@@ -63,7 +63,7 @@ static void live(struct vagus_lease *lease, u64 deadline_ns)
 		lease->deadline_ns = deadline_ns;
 		if (vagus_held.closing)
 			vagus_lease_mark(lease, VAGUS_CAUSE_UNLOAD);
-		vagus_owner_arm(lease->owner, lease->ending ? 0 : deadline_ns);
+		vagus_owner_arm(lease->owner, vagus_lease_due_ns(lease));
 	}
 	vagus_lease_wake();
 }
@@ -77,8 +77,13 @@ static int look(struct vagus_lease *lease, struct vagus_text *now)
 	int err = vagus_target_read(&lease->target, now);
 	enum vagus_lease_end end = vagus_lease_is_gone(err) ? VAGUS_END_GONE : VAGUS_END_LOST;
 
-	if (!vagus_lease_is_gone(err) && (err || !strcmp(now->s, lease->value.s)))
-		return 0;
+	if (!vagus_lease_is_gone(err)) {
+		/* Unreadable for the moment: as it was, for all that is known. */
+		if (err)
+			*now = lease->value;
+		if (!strcmp(now->s, lease->value.s))
+			return 0;
+	}
 	scoped_guard(mutex, &vagus_held.lock)
 		vagus_lease_mark(lease, VAGUS_CAUSE_CHANGED);
 	vagus_lease_finish(lease, end, 0, now);
@@ -146,12 +151,12 @@ static struct vagus_lease *claim(struct vagus_lease *fresh, u32 port, char *why)
 		return err ? ERR_PTR(err) : fresh;
 	}
 	if (lease->owner->port != port && !lease->ending) {
-		vagus_say(why, "%s is leased by port %u", lease->target.path,
-			  lease->owner->port);
+		vagus_say(why, "leased by port %u: %s", lease->owner->port,
+			  lease->target.path);
 		return ERR_PTR(-EBUSY);
 	}
 	if (lease->state != LIVE || lease->ending) {
-		vagus_say(why, "%s is just being put back", lease->target.path);
+		vagus_say(why, "just being put back: %s", lease->target.path);
 		return ERR_PTR(-EAGAIN);
 	}
 	lease->state = BUSY;
@@ -245,7 +250,7 @@ static int replace(struct vagus_lease *lease, struct vagus_lease *fresh,
 	int err = look(lease, &fresh->saved);
 
 	if (err) {
-		vagus_say(why, err == -ESTALE ? "somebody else has set %s" : "%s is gone",
+		vagus_say(why, err == -ESTALE ? "somebody else has set %s" : "gone: %s",
 			  fresh->target.path);
 		return err;
 	}

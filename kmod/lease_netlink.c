@@ -245,7 +245,8 @@ int vagus_dump_leases(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	struct vagus_lease_view *view;
 	u64 id = cb->args[0];
-	int err = vagus_attrs_none(cb);
+	bool is_done = true;
+	int err = vagus_attrs_dump(cb);
 
 	if (err)
 		return err;
@@ -260,13 +261,14 @@ int vagus_dump_leases(struct sk_buff *skb, struct netlink_callback *cb)
 		if (!head || put_view(skb, view, false)) {
 			if (head)
 				genlmsg_cancel(skb, head);
+			is_done = false;
 			break;
 		}
 		genlmsg_end(skb, head);
 		cb->args[0] = id;
 	}
 	kfree(view);
-	return skb->len;
+	return is_done ? 0 : skb->len;
 }
 
 /* ---- events ---- */

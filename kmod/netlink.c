@@ -83,8 +83,9 @@ static int cmd_untrack(struct sk_buff *skb, struct genl_info *info)
 static int dump_tracked(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	u32 slot = cb->args[0], generation;
+	bool is_done = true;
 	u64 id;
-	int err = vagus_attrs_none(cb);
+	int err = vagus_attrs_dump(cb);
 
 	if (err)
 		return err;
@@ -97,12 +98,14 @@ static int dump_tracked(struct sk_buff *skb, struct netlink_callback *cb)
 		if (!head || put_workload(skb, id, slot, generation, err)) {
 			if (head)
 				genlmsg_cancel(skb, head);
+			is_done = false;
 			break;
 		}
 		genlmsg_end(skb, head);
 	}
 	cb->args[0] = slot;
-	return skb->len;
+	/* All that is left fits: the dump ends with it, and lets go of the module. */
+	return is_done ? 0 : skb->len;
 }
 
 /* ---- the module itself ---- */
@@ -191,7 +194,7 @@ static int cmd_config(struct sk_buff *skb, struct genl_info *info)
 
 /* ---- the family ---- */
 
-/* GENL_ADMIN_PERM would be content with CAP_NET_ADMIN. */
+/* GENL_ADMIN_PERM would be content with CAP_NET_ADMIN; it is not asked for dumps. */
 static int may(const struct genl_split_ops *ops, struct sk_buff *skb,
 	       struct genl_info *info)
 {

@@ -18,6 +18,7 @@
 #include <linux/kernfs.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/nsproxy.h>
 #include <linux/percpu.h>
 #include <linux/slab.h>
 #include <linux/sysfs.h>
@@ -179,6 +180,9 @@ static void forget_dead(void)
 	u32 slot;
 
 	lockdep_assert_held(&table.lock);
+	/* Who sees only a part of the hierarchy would take all else for gone. */
+	if (cgroup_parent(current->nsproxy->cgroup_ns->root_cset->dfl_cgrp))
+		return;
 	for_each_set_bit(slot, table.used, table.slots) {
 		u64 id = row_of(slot)->cgroup_id;
 

@@ -106,6 +106,22 @@ int vagus_task_set(const struct vagus_target *target, const char *value)
 	return err;
 }
 
+/**
+ * vagus_task_check - whether what a thread had can be put back later
+ * @target: of a task lease
+ * @saved: from vagus_task_read()
+ * @why: set to a sentence when not
+ */
+int vagus_task_check(const struct vagus_target *target, const struct vagus_text *saved,
+		     char *why)
+{
+	/* It may have changed its policy since it was looked at. */
+	if (target->kind != VAGUS_LEASE_POLICY || policy_number(saved->s) >= 0)
+		return 0;
+	vagus_say(why, "%s has become real-time or left the fair class", target->path);
+	return -EPERM;
+}
+
 static int check_task(struct task_struct *task, char *why)
 {
 	if (task->flags & PF_KTHREAD) {

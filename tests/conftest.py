@@ -46,12 +46,18 @@ def _io_max() -> str:
     return "the kernel's own code behind io.max upsets lockdep" if debug else ""
 
 
+def _numa() -> str:
+    second = Path("/sys/devices/system/node/node1")
+    return "" if second.exists() else "one memory node: boot with numa=fake=2"
+
+
 CAPABILITIES: dict[str, Callable[[], str]] = {
     "root": lambda: "" if os.geteuid() == 0 else "root is needed",
     "vm": _vm,
     "kmod": _kmod,
     "io_max": _io_max,
     "lockdown": _lockdown,
+    "numa": _numa,
     "bpf": _bpf,
     "scx": lambda: (
         "" if Path("/sys/kernel/sched_ext").exists() else "no sched_ext in this kernel"

@@ -7,7 +7,10 @@ root=${VAGUS_CACHE:-$HOME/.cache/vagus}/rootfs
 one_cpu="--icount --memory 3072 --timeout 7200"
 load='insmod .output/kmod/$(uname -r)/vagus.ko &&'
 case $1 in
-kmod) exec python3 vm/run.py $one_cpu --name bench-kmod -- sh -c "$load python tests/vm/bench_kmod.py" ;;
+kmod)
+	bench="$load python tests/vm/bench_kmod.py"
+	python3 vm/run.py $one_cpu --name bench-kmod -- sh -c "$bench"
+	exec python3 vm/run.py $one_cpu --kernel 6.12 --name bench-kmod-6.12 -- sh -c "$bench late" ;;
 sense)
 	vm/chroot.sh "$root" python tests/vm/bench_sense.py
 	exec python3 vm/run.py $one_cpu --name bench-sense -- python tests/vm/bench_sense_guest.py ;;

@@ -29,6 +29,13 @@ def test_every_knob_is_back_after(
     assert not [r.case for r in results if not r.restored]
 
 
+def test_memory_high_is_back_though_more_is_in_use(loaded: str, cgroup: Path) -> None:
+    kmodlab.enable_controllers()
+    with kmodlab.swap_on(Path("/var/tmp/vagus-high.swap"), 256):
+        seen_ms, done_ms = kmodlab.high_under_use_ms(cgroup)
+    print(f"memory.high: back after {seen_ms:.0f} ms, reclaimed after {done_ms:.0f} ms")
+
+
 @pytest.mark.timed
 @pytest.mark.parametrize(
     ("file", "value", "count", "limit_ms"),

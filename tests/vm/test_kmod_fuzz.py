@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from tests.vm.kmodlab import enable_controllers, seed, splats, swap_on
 
-from vagus.abi import Attr, Cmd, LeaseAttr, WorkloadAttr
+from vagus.abi import Attr, Cmd, LeaseAttr, LeaseKind, WorkloadAttr
 from vagus.kmod import Module
 
 pytestmark = pytest.mark.needs("root", "kmod")
@@ -58,6 +58,21 @@ def nest(rng: random.Random, kinds: list[int]) -> bytes:
     return b"".join(parts)
 
 
+def task_request(rng: random.Random, pidfd: int, pid: int) -> bytes:
+    """Make a lease of a thread that may well be granted."""
+    kind = rng.choice((LeaseKind.NICE, LeaseKind.POLICY))
+    value = rng.choice((b"5", b"19", b"-3", b"batch", b"idle", b"fifo"))
+    parts = {
+        LeaseAttr.KIND: struct.pack("=I", int(kind)),
+        LeaseAttr.PIDFD: struct.pack("=i", pidfd),
+        LeaseAttr.TID: struct.pack("=I", pid + rng.choice((0, 0, 0, 1))),
+        LeaseAttr.VALUE: value + b"\0",
+        LeaseAttr.TTL_MS: struct.pack("=I", rng.randrange(100, 3000)),
+    }
+    nest = b"".join(attribute(int(kind), data) for kind, data in parts.items())
+    return attribute(int(Attr.LEASE) | NESTED, nest)
+
+
 def request(rng: random.Random, fds: list[int]) -> bytes:
     """Make a lease that may well be granted."""
     parts = {
@@ -70,8 +85,13 @@ def request(rng: random.Random, fds: list[int]) -> bytes:
     return attribute(int(Attr.LEASE) | NESTED, nest)
 
 
-def message(rng: random.Random, family: int, fds: list[int]) -> bytes:
-    """Make a message: a plausible one, half of the time with bits turned."""
+def message(
+    rng: random.Random, family: int, fds: list[int], task: tuple[int, int]
+) -> bytes:
+    """Make a message: a plausible one, half of the time with bits turned.
+
+    `task` is a pidfd and its process.
+    """
     body = b""
     for _ in range(rng.randrange(0, 5)):
         kind = rng.choice([int(a) for a in Attr])
@@ -84,7 +104,10 @@ def message(rng: random.Random, family: int, fds: list[int]) -> bytes:
     command = rng.choice([int(c) for c in Cmd if c != Cmd.EVENT])
     if rng.random() < 0.2:
         command = int(Cmd.GRANT)
-        body = b"".join(request(rng, fds) for _ in range(rng.randrange(1, 4)))
+        body = b"".join(
+            rng.choice((request(rng, fds), task_request(rng, *task)))
+            for _ in range(rng.randrange(1, 4))
+        )
     flags = REQUEST_ACK | (0x300 if rng.random() < 0.1 else 0)
     head = struct.pack("=BBH", command, rng.choice((0, 1, 255)), 0)
     raw = bytearray(head + body)
@@ -92,13 +115,18 @@ def message(rng: random.Random, family: int, fds: list[int]) -> bytes:
         for _ in range(rng.randrange(1, 6)):
             raw[rng.randrange(len(raw))] = rng.getrandbits(8)
     length = 16 + len(raw)
+    if rng.random() < 0.05:
+        length = rng.choice((0, 15, 16, length - 1, length + 4, 2**32 - 1))
     return struct.pack("=IHHII", length, family, flags, rng.getrandbits(31), 0) + raw
 
 
-def fuzz_netlink(seed: int, count: int, family: int, cgroup: str = "") -> int:
+def fuzz_netlink(
+    seed: int, count: int, family: int, process: int, cgroup: str = ""
+) -> int:
     """Send `count` messages; return how many were answered with an error.
 
-    Where a cgroup is given, its knobs are what the messages' descriptors name.
+    Their task leases name a process; where a cgroup is given, its knobs are what
+    the messages' descriptors name.
     """
     rng = random.Random(seed)
     errors = 0
@@ -107,11 +135,13 @@ def fuzz_netlink(seed: int, count: int, family: int, cgroup: str = "") -> int:
         opened.enter_context(sock)
         sock.bind((0, 0))
         fds = [sock.fileno()]
+        pidfd = os.pidfd_open(process)
+        opened.callback(os.close, pidfd)
         for name in KNOBS if cgroup else ():
             fds.append(os.open(f"{cgroup}/{name}", os.O_RDWR))
             opened.callback(os.close, fds[-1])
         for _ in range(count):
-            sock.send(message(rng, family, fds))
+            sock.send(message(rng, family, fds, (pidfd, process)))
             with contextlib.suppress(BlockingIOError, OSError):
                 while data := sock.recv(1 << 17, socket.MSG_DONTWAIT):
                     kind = struct.unpack_from("=H", data, 4)[0]
@@ -170,16 +200,16 @@ def test_messages(
     enable_controllers()
     before = {name: (cgroup / name).read_text() for name in KNOBS}
     count = min(100_000, scaled(5000))
-    args = f"{seed()}, {count}, {family_id()}"
     command = [sys.executable, "-c"]
+    knobs = str(cgroup)
     if who == "nobody":
         command = ["setpriv", "--reuid=65534", "--clear-groups", "--", *command]
-    else:
-        args += f", {str(cgroup)!r}"
-    command.append(
-        f"from tests.vm.test_kmod_fuzz import *\nprint(fuzz_netlink({args}))"
-    )
-    with Module() as module:
+        knobs = ""
+    with Module() as module, subprocess.Popen(["sleep", "infinity"]) as process:
+        args = f"{seed()}, {count}, {family_id()}, {process.pid}, {knobs!r}"
+        command.append(
+            f"from tests.vm.test_kmod_fuzz import *\nprint(fuzz_netlink({args}))"
+        )
         granted = module.info()["granted"]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -189,6 +219,9 @@ def test_messages(
         module.off()
         assert module.leases() == []
         assert {name: (cgroup / name).read_text() for name in KNOBS} == before
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == 0
+        assert os.sched_getscheduler(process.pid) == os.SCHED_OTHER
+        process.kill()
         module.config(20_000_000, 10_000_000, 100)
         module.untrack([t.cgroup_id for t in module.tracked()])
     assert not splats()

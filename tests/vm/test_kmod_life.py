@@ -5,6 +5,8 @@ import contextlib
 import os
 import random
 import select
+import socket
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -25,11 +27,15 @@ from tests.vm.kmodlab import (
     wait_until,
 )
 
+from vagus.abi import Cmd
 from vagus.errors import ModuleMissing
 from vagus.kmod import Module
 from vagus.native import Ring, Table
 
 pytestmark = pytest.mark.needs("root", "kmod")
+
+GENERIC = 16  # NETLINK_GENERIC, linux/netlink.h
+REQUEST_DUMP = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +97,22 @@ def test_unload_under_a_living_agent(cgroup: Path) -> None:
         assert took_s < 5 * SLOWNESS
     with pytest.raises(ModuleMissing):
         Module()
+
+
+def test_a_dump_that_nobody_reads_does_not_keep_the_module(cgroup: Path) -> None:
+    with Module() as module, contextlib.ExitStack() as opened:
+        module.track([cgroup.stat().st_ino])
+        assert not hold(module, cgroup / "cpu.weight", "50").error
+        for command in (Cmd.TRACKED, Cmd.LEASES):
+            sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, GENERIC)
+            opened.enter_context(sock)
+            body = struct.pack("=BBH", int(command), 1, 0)
+            family = int(module._owner.prid)
+            head = struct.pack("=IHHII", 16 + len(body), family, REQUEST_DUMP, 1, 0)
+            sock.sendto(head + body, (0, 0))
+        unload()
+        # What it had to say is still there to be read, and says that it is all.
+        assert struct.unpack_from("=H", sock.recv(1 << 16), 4)[0] == family
 
 
 def test_unload_with_many_leases(cgroup: Path, scaled: Callable[[int], int]) -> None:
