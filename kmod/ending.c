@@ -21,6 +21,7 @@
 #include "netlink.h"
 
 #define TRIES_MAX	6	/* attempts to put back, the first one included */
+#define EXACT_JIFFIES	60	/* kernel/time/timer.c: the first level of the timer wheel */
 #define RETRY_MS	100	/* before the second attempt; doubles each time */
 
 struct vagus_held vagus_held = {
@@ -34,11 +35,6 @@ struct vagus_held vagus_held = {
 static struct workqueue_struct *queue;
 /* For writes that wait for works which are not for reclaim: the former must not. */
 static struct workqueue_struct *patient;
-
-static bool is_alone(const struct vagus_lease *lease)
-{
-	return lease->target.slow || (lease->target.knob && lease->target.knob->alone);
-}
 
 static struct workqueue_struct *queue_of(const struct vagus_lease *lease)
 {
@@ -94,13 +90,17 @@ struct vagus_owner *vagus_owner_get(u32 port)
 void vagus_owner_arm(struct vagus_owner *owner, u64 when_ns)
 {
 	u64 now = ktime_get_ns();
+	unsigned long delay;
 
 	lockdep_assert_held(&vagus_held.lock);
 	if (when_ns >= owner->armed_ns)
 		return;
 	owner->armed_ns = when_ns;
-	mod_delayed_work(queue, &owner->work,
-			 when_ns > now ? nsecs_to_jiffies(when_ns - now) + 1 : 0);
+	delay = when_ns > now ? nsecs_to_jiffies(when_ns - now) + 1 : 0;
+	/* From afar the timer is late by an eighth: the work comes early and looks again. */
+	if (delay > EXACT_JIFFIES)
+		delay -= delay / 4;
+	mod_delayed_work(queue, &owner->work, delay);
 }
 
 /**
@@ -346,7 +346,7 @@ static void end_due(struct work_struct *work)
 	struct vagus_lease *lease;
 
 	while ((lease = next_due(owner))) {
-		if (is_alone(lease))
+		if (lease->target.alone)
 			queue_delayed_work(queue_of(lease), &lease->work, 0);
 		else
 			end_lease(lease);

@@ -328,6 +328,7 @@ int vagus_knob_open(struct vagus_target *target, int fd, const char *value, char
 	if (err)
 		return err;
 	target->slow = target->knob->slow;
+	target->alone = target->knob->alone || target->knob->slow;
 	err = pick_line(target, value, why);
 	if (err)
 		return err;

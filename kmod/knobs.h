@@ -66,7 +66,8 @@ struct vagus_text {
  * @identity: equal for two targets exactly if they are the same thing
  * @device: in a knob with a line for each device, which; else ~0
  * @key: the first word of that line, or ""
- * @slow: a write may block for long: it may hold up nobody else
+ * @alone: a write may block: it goes into a work of its own, to hold up nobody else
+ * @slow: and for so long that no command waits for it
  * @path: inside the file system, its end where it is longer; or "task:TID"
  */
 struct vagus_target {
@@ -78,6 +79,7 @@ struct vagus_target {
 	unsigned long identity;
 	u64 device;
 	char key[VAGUS_KEY_LEN];
+	bool alone;
 	bool slow;
 	char path[VAGUS_PATH_LEN];
 };

@@ -87,6 +87,23 @@ def test_deadline_is_kept_and_renewal_moves_it(module: Module, weight: Path) -> 
     assert weight.read_text() == "300\n"
 
 
+@pytest.mark.timed
+def test_a_far_deadline_is_kept_as_exactly(module: Module, cgroup: Path) -> None:
+    """A timer of the kernel is the coarser the further away it is."""
+    (cgroup / "cgroup.subtree_control").write_text("+cpu")
+    with contextlib.ExitStack() as opened:
+        for number in range(5):
+            group = cgroup / str(number)
+            group.mkdir()
+            owner = opened.enter_context(Module())
+            assert not hold(owner, group / "cpu.weight", "50", 3000).error
+            time.sleep(0.047)
+        late_ms = [end.took_ns / 1e6 for end in ends(module, 5)]
+    print("late by ms:", late_ms)
+    assert len(late_ms) == 5
+    assert max(late_ms) < 50
+
+
 def test_second_grant_replaces_and_keeps_the_first_saved_value(
     module: Module, weight: Path
 ) -> None:
@@ -254,6 +271,7 @@ def test_nested_changes_unwind_newest_first(module: Module, cgroup: Path) -> Non
     burst.write_text("80000")
     for file, value in ((burst, "10000"), (quota, "20000 100000")):
         assert not hold(module, file, value, 600 * SLOWNESS).error
+        time.sleep(0.015)  # so that the older one's deadline comes first
     seen = ends(module, 2)
     assert [end.path.rpartition("/")[2] for end in seen] == ["cpu.max", "cpu.max.burst"]
     assert all(end.took_ns < 80_000_000 for end in seen), seen
