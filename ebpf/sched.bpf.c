@@ -125,7 +125,8 @@ void BPF_STRUCT_OPS(vagus_enqueue, struct task_struct *p, u64 enq_flags)
 			return;
 		}
 	}
-	if (wakes)
+	/* Who was displaced by a real-time task looks for another CPU likewise. */
+	if (wakes || enq_flags & SCX_ENQ_REENQ)
 		preempt(p, t->class);
 }
 
@@ -147,7 +148,7 @@ void BPF_STRUCT_OPS(vagus_dispatch, s32 cpu, struct task_struct *prev)
 		return;
 	if (serve_floor(c, VAGUS_SCHED_YIELD) || serve_floor(c, VAGUS_SCHED_NORMAL))
 		return;
-	class = whose_turn(&vtime);
+	class = whose_turn(cpu, &vtime);
 	if (t) {
 		charge(t, now);
 		classify(prev, t);
@@ -160,7 +161,7 @@ void BPF_STRUCT_OPS(vagus_dispatch, s32 cpu, struct task_struct *prev)
 		scx_bpf_task_set_slice(prev, slice_ns);
 		return;
 	}
-	/* The first of a queue may not be allowed here: whoever is. */
+	/* Another CPU may have taken that one: whoever is left. */
 	if (move(class) || move(VAGUS_SCHED_PROTECT) || move(VAGUS_SCHED_NORMAL) ||
 	    move(VAGUS_SCHED_YIELD))
 		return;
@@ -177,7 +178,10 @@ void BPF_STRUCT_OPS(vagus_runnable, struct task_struct *p, u64 enq_flags)
 		return;
 	t->counted = max(p->scx.weight, 1);
 	t->waits_since = scx_bpf_now();
-	group_add(t->group, t->counted, 1);
+	/* Whoever runs when a worker of nice -20 wakes would pay for its weight. */
+	t->added = is_kernel(p) ? 0 : t->counted;
+	if (t->added)
+		group_add(t->group, t->added, 1);
 }
 
 void BPF_STRUCT_OPS(vagus_quiescent, struct task_struct *p, u64 deq_flags)
@@ -187,9 +191,9 @@ void BPF_STRUCT_OPS(vagus_quiescent, struct task_struct *p, u64 deq_flags)
 	if (!t)
 		return;
 	t->waits_since = 0;
-	if (t->counted)
-		group_add(t->group, -(__s32)t->counted, -1);
-	t->counted = 0;
+	if (t->added)
+		group_add(t->group, -(__s32)t->added, -1);
+	t->counted = t->added = 0;
 }
 
 static __always_inline void count_wait(struct task_ctx *t, __u64 now)
@@ -213,7 +217,8 @@ static __always_inline void count_wait(struct task_ctx *t, __u64 now)
 
 void BPF_STRUCT_OPS(vagus_running, struct task_struct *p)
 {
-	struct cpu_ctx *c = cpu_ctx(bpf_get_smp_processor_id());
+	/* A change of its weight or CPUs is made from any CPU. */
+	struct cpu_ctx *c = cpu_ctx(scx_bpf_task_cpu(p));
 	struct task_ctx *t = task_ctx(p);
 	struct group *group;
 	__u64 now = scx_bpf_now();
@@ -224,6 +229,7 @@ void BPF_STRUCT_OPS(vagus_running, struct task_struct *p)
 	t->ran_at = now;
 	group = group_at(t->group);
 	t->sum_before = group ? group->sum : t->counted;
+	t->scale_before = group ? group_scale(group, t->group, now) : SCALE_ONE;
 	c->since = now;
 	occupy(c, t->class + 1);
 	c->floor = c->floor_next;
@@ -235,7 +241,7 @@ void BPF_STRUCT_OPS(vagus_running, struct task_struct *p)
 
 void BPF_STRUCT_OPS(vagus_stopping, struct task_struct *p, bool runnable)
 {
-	struct cpu_ctx *c = cpu_ctx(bpf_get_smp_processor_id());
+	struct cpu_ctx *c = cpu_ctx(scx_bpf_task_cpu(p));
 	struct task_ctx *t = task_ctx(p);
 	struct vagus_sched_stat *stat;
 	__u64 now = scx_bpf_now();
@@ -329,12 +335,12 @@ void BPF_STRUCT_OPS(vagus_cgroup_move, struct task_struct *p, struct cgroup *fro
 	if (!t)
 		return;
 	/* Moved tasks are taken off the queue first, so none is counted here. */
-	if (t->counted)
-		group_add(t->group, -(__s32)t->counted, -1);
+	if (t->added)
+		group_add(t->group, -(__s32)t->added, -1);
 	t->group = find_group(to);
 	t->generation = 0;
-	if (t->counted)
-		group_add(t->group, t->counted, 1);
+	if (t->added)
+		group_add(t->group, t->added, 1);
 }
 
 void BPF_STRUCT_OPS(vagus_cgroup_set_weight, struct cgroup *cgrp, u32 weight)
@@ -355,6 +361,9 @@ void BPF_STRUCT_OPS(vagus_cgroup_set_idle, struct cgroup *cgrp, bool idle)
 
 	if (group && group->id == cgroup_id(cgrp))
 		group->idle = idle;
+	/* The kernel gives who leaves cpu.idle the weight that all begin with. */
+	if (!idle)
+		group_weight(cgrp, WEIGHT_NORMAL);
 	__sync_fetch_and_add(&own_generation, 1);
 }
 

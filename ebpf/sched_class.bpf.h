@@ -35,9 +35,6 @@ struct {
 	__type(value, struct word);
 } sched_generation SEC(".maps");
 
-/* Counted up here when cpu.idle changes. */
-__u32 own_generation;
-
 static __always_inline __u32 generation(void)
 {
 	__u32 key = 0;
@@ -77,6 +74,12 @@ static __always_inline struct vagus_sched_stance *nearest(struct task_struct *p)
 	return NULL;
 }
 
+/* Say whether it works for everybody: a kernel thread, but for those that are nice. */
+static __always_inline bool is_kernel(const struct task_struct *p)
+{
+	return p->flags & PF_KTHREAD && p->scx.weight >= WEIGHT_NORMAL;
+}
+
 static __always_inline void set_class(struct task_ctx *t, __u8 class, __u8 strength)
 {
 	t->class = class;
@@ -94,8 +97,7 @@ static __always_inline void set_default(struct task_struct *p, struct task_ctx *
 		set_class(t, VAGUS_SCHED_YIELD, 3);
 	else
 		set_class(t, VAGUS_SCHED_NORMAL, 0);
-	if (t->class == VAGUS_SCHED_NORMAL && p->flags & PF_KTHREAD &&
-	    p->scx.weight >= WEIGHT_NORMAL) {
+	if (t->class == VAGUS_SCHED_NORMAL && is_kernel(p)) {
 		set_class(t, VAGUS_SCHED_PROTECT, 3);
 		t->is_kernel = 1;
 	}
@@ -135,22 +137,45 @@ static __always_inline __u32 weight_pct(const struct task_ctx *t)
 	return t->strength == 1 ? 100 : t->strength == 2 ? 300 : 1000;
 }
 
-/* Bring the class of a task up to date: the next decision knows a new stance. */
-static __always_inline void classify(struct task_struct *p, struct task_ctx *t)
+/* Find what a ns of CPU costs a task that runs, or waits to. */
+static __always_inline void price(struct task_ctx *t, __u64 scale, __u64 sum)
 {
-	__u64 css = (__u64)p->cgroups;
-	__u32 now = generation();
-	__u32 before;
+	scale = scale * 100 / max(weight_pct(t), 1);
+	t->per = min(scale * max(sum, t->counted) / max(t->counted, 1), SCALE_MAX);
+}
 
+/*
+ * Bring the class of a task up to date: the next decision knows a new stance, and
+ * new weights.  Return whether its debt is another one now: see place().
+ */
+static __noinline int classify(struct task_struct *p, struct task_ctx *t)
+{
+	struct group *group;
+	__u32 now, pct;
+	__u64 css;
+
+	if (!p || !t)
+		return 0;
+	css = (__u64)p->cgroups;
+	now = generation();
 	if (t->generation == now && t->css == css &&
 	    (!t->deadline_ns || bpf_ktime_get_ns() < t->deadline_ns))
-		return;
+		return 0;
 	t->generation = now;
 	t->css = css;
-	before = weight_pct(t);
+	if (!t->per_before)
+		t->per_before = t->per;
+	pct = weight_pct(t);
 	find_stance(p, t);
-	/* Old debts are weighed by what it is now. */
-	t->per = t->per * before / weight_pct(t);
+	group = group_at(t->group);
+	t->per = t->per * pct / weight_pct(t);
+	/* Beside whom it will run is known of who waits already. */
+	if (group && t->counted)
+		price(t, group_scale(group, t->group, scx_bpf_now()), group->sum);
+	if (t->per_before != t->per)
+		return 1;
+	t->per_before = 0;
+	return 0;
 }
 
 static __always_inline __u8 clock_of(const struct task_ctx *t)

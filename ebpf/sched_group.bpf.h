@@ -72,7 +72,8 @@ static __noinline __u64 compute_scale(struct group *group, __u32 index)
 /* Return how much faster than the machine's clock the group's own goes. */
 static __always_inline __u64 group_scale(struct group *group, __u32 index, __u64 now)
 {
-	if (now - group->scale_at > SCALE_TTL_NS) {
+	if (now - group->scale_at > SCALE_TTL_NS || group->scaled_by != own_generation) {
+		group->scaled_by = own_generation;
 		group->scale = compute_scale(group, index);
 		group->scale_at = now;
 	}
@@ -128,6 +129,7 @@ static __always_inline void group_weight(struct cgroup *cgroup, __u32 weight)
 		return;
 	group->weight = weight;
 	group_add(index, 0, 0);
+	__sync_fetch_and_add(&own_generation, 1);
 }
 
 /* Say whether the group or one above it has cpu.idle set. */

@@ -7,6 +7,8 @@
 
 /* CPUs looked at for one of a lower class. */
 #define VICTIMS_MAX 64
+/* Tasks of a queue looked at for one that may run on a CPU. */
+#define ALLOWED_MAX 64
 #define NO_CLASS VAGUS_SCHED_CLASSES
 /* The queue of those who waited too long; first come, first served. */
 #define OLD_QUEUE 100
@@ -23,6 +25,9 @@ static __always_inline void queue(struct task_struct *p, struct task_ctx *t, __u
 
 	scx_bpf_dsq_insert_vtime(p, QUEUE(class), slice, t->vtime, enq_flags);
 	__sync_lock_test_and_set(&waiting[class], 1);
+	/* Another CPU may have searched by newer stances just before. */
+	if (t->generation != generation())
+		searched_generation = 0;
 }
 
 /* Note what runs on a CPU: a class plus 1, or 0. */
@@ -106,11 +111,35 @@ static __always_inline void send(struct task_struct *p, struct task_ctx *t, s32 
 	scx_bpf_dsq_insert(p, queue, slice_ns, 0);
 }
 
+static __always_inline bool may_run(const struct task_struct *p, __u32 cpu)
+{
+	return bpf_cpumask_test_cpu(cpu, p->cpus_ptr) &&
+	       (!p->migration_disabled || scx_bpf_task_cpu(p) == (s32)cpu);
+}
+
+/* Look behind the first, who is bound elsewhere, for one that may run here. */
+static __always_inline bool first_allowed(__u32 class, __u32 cpu, __u64 *vtime)
+{
+	struct task_struct *p;
+	__u32 seen = 0;
+
+	bpf_for_each(scx_dsq, p, QUEUE(class), 0) {
+		if (++seen > ALLOWED_MAX)
+			break;
+		if (!may_run(p, cpu))
+			continue;
+		*vtime = p->scx.dsq_vtime;
+		return true;
+	}
+	return false;
+}
+
 /*
- * Return the virtual time of the first in a queue.  Between the two looks it is
+ * Return the virtual time of the first in a queue that may run on a CPU.  Between the
+ * two looks it is
  * noted that the queue is empty: who comes after the second one notes it back.
  */
-static __always_inline bool first_in(__u32 class, __u64 *vtime)
+static __always_inline bool first_in(__u32 class, __u32 cpu, __u64 *vtime)
 {
 	struct task_struct *p;
 
@@ -125,12 +154,13 @@ static __always_inline bool first_in(__u32 class, __u64 *vtime)
 		waiting[class] = 1;
 	}
 	*vtime = p->scx.dsq_vtime;
-	return true;
+	return may_run(p, cpu) || first_allowed(class, cpu, vtime);
 }
 
 /*
  * Look through a queue: who waited too long goes into the queue of the old, who
- * is of another class by now into the queue of that.  Not static: so the verifier
+ * is of another class by now into the queue of that, who has another price to where
+ * that puts it.  Not static: so the verifier
  * looks at it once, by itself.
  */
 __noinline int search(__u32 class, __u64 now)
@@ -140,15 +170,16 @@ __noinline int search(__u32 class, __u64 now)
 	class &= CLASS_MASK;
 	bpf_for_each(scx_dsq, p, QUEUE(class), 0) {
 		struct task_ctx *t = bpf_task_storage_get(&tasks, p, 0, 0);
+		int is_new;
 
 		if (!t || !t->waits_since)
 			continue;
-		classify(p, t);
+		is_new = classify(p, t);
 		if (now - t->waits_since >= old_ns) {
 			scx_bpf_dsq_move(&___it, p, OLD_QUEUE, 0);
 			__sync_lock_test_and_set(&old_waiting, 1);
-		} else if (t->class != class) {
-			place(p, t, scx_bpf_task_cpu(p), true);
+		} else if (t->class != class || is_new) {
+			place(p, t, scx_bpf_task_cpu(p), t->class != class);
 			scx_bpf_dsq_move_set_vtime(&___it, t->vtime);
 			scx_bpf_dsq_move_vtime(&___it, p, QUEUE(t->class & CLASS_MASK), 0);
 			__sync_lock_test_and_set(&waiting[t->class & CLASS_MASK], 1);
@@ -209,14 +240,14 @@ static __always_inline bool serve_floor(struct cpu_ctx *c, __u32 class)
 	return true;
 }
 
-/* Return whose turn it is by class and virtual time, of those who wait. */
-static __always_inline __u32 whose_turn(__u64 *vtime)
+/* Return whose turn it is on a CPU by class and virtual time, of those who wait. */
+static __always_inline __u32 whose_turn(__u32 cpu, __u64 *vtime)
 {
 	__u64 protects, yields;
 	/* All are looked at: minimum shares depend on who waits. */
-	bool any_protect = first_in(VAGUS_SCHED_PROTECT, &protects);
-	bool any_yield = first_in(VAGUS_SCHED_YIELD, &yields);
-	bool any_normal = first_in(VAGUS_SCHED_NORMAL, vtime);
+	bool any_protect = first_in(VAGUS_SCHED_PROTECT, cpu, &protects);
+	bool any_yield = first_in(VAGUS_SCHED_YIELD, cpu, &yields);
+	bool any_normal = first_in(VAGUS_SCHED_NORMAL, cpu, vtime);
 
 	if (any_protect) {
 		*vtime = protects;

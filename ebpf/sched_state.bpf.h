@@ -84,11 +84,14 @@ struct task_ctx {
 	__u64 ran_at; /* scx_bpf_now() */
 	__u64 waits_since; /* scx_bpf_now(); 0 while it does not */
 	__u64 per; /* clock ns for a ns of CPU, scaled; as last charged */
+	__u64 per_before; /* the same, by which its debt was made; 0: as now */
+	__u64 scale_before; /* of its group when it began to run */
 	__u64 deadline_ns; /* of its stance, CLOCK_MONOTONIC; 0 where it has none */
 	__u64 css; /* address of the css_set by which its stance was found */
 	__u32 generation; /* of the stances by which it was found */
 	__u32 group;
-	__u32 counted; /* its weight as counted in the group, 0 while it sleeps */
+	__u32 counted; /* its weight, 0 while it sleeps */
+	__u32 added; /* that weight as counted in the group; 0 of a kernel thread */
 	__u32 sum_before; /* of its group when it began to run */
 	__u8 class;
 	__u8 strength;
@@ -116,8 +119,8 @@ struct group {
 	__u64 id;
 	__u64 scale; /* clock ns for a ns of CPU used by the whole group */
 	__u64 scale_at;
+	__u32 scaled_by; /* own_generation when it was computed */
 	__u64 vtime[CLOCKS]; /* where the group as a whole stands on each clock */
-	__u64 lead; /* how far ahead of the clock it may be */
 };
 
 struct {
@@ -183,6 +186,8 @@ struct {
 __u32 waiting[CLASSES_ROOM];
 /* CPU time that a class is short of its minimum share, ns. */
 __s64 owed_ns[CLASSES_ROOM];
+/* Counted up here when a weight or cpu.idle changes. */
+__u32 own_generation;
 /* The furthest that a task was when it began to run anywhere. */
 __u64 clocks[CLOCKS];
 /* scx_bpf_now() when the queues were last searched for who waits too long. */
@@ -219,9 +224,11 @@ static __always_inline struct vagus_sched_stat *stat_of(__u32 class)
 	return bpf_map_lookup_elem(&sched_stats, &class);
 }
 
+/* Who runs this very program may not leave the CPU, for as long as it runs. */
 static __always_inline bool is_bound(const struct task_struct *p)
 {
-	return p->nr_cpus_allowed == 1 || p->migration_disabled;
+	return p->nr_cpus_allowed == 1 || p->migration_disabled > 1 ||
+	       (p->migration_disabled && p != bpf_get_current_task_btf());
 }
 
 static __always_inline bool is_before(__u64 a, __u64 b)

@@ -61,20 +61,25 @@ static __always_inline __u64 time_for(const struct task_ctx *t, __u32 cpu, __u8 
 	return c ? c->clocks[clock] : clocks[clock];
 }
 
-/* A group is never behind its task's clock, nor more than two slices ahead. */
+/* Return how far ahead of the clock a group may be, by its scale: two slices. */
+static __always_inline __u64 lead_of(__u64 scale)
+{
+	return slice_ns * 2 * scale >> SCALE_SHIFT;
+}
+
+/* A group is never behind its task's clock, nor too far ahead. */
 static __always_inline void charge_group(struct group *group, const struct task_ctx *t,
 					 __u64 used, __u64 scale)
 {
 	__u8 clock = t->clock & (CLOCKS - 1);
 	__u64 now = time_for(t, bpf_get_smp_processor_id(), clock);
-	__u64 lead = slice_ns * 2 * scale >> SCALE_SHIFT;
+	__u64 lead = lead_of(scale);
 	__u64 vtime = group->vtime[clock];
 
 	if (is_before(vtime, now))
 		vtime = now;
 	vtime += used * scale >> SCALE_SHIFT;
 	group->vtime[clock] = is_before(now + lead, vtime) ? now + lead : vtime;
-	group->lead = lead;
 }
 
 /* Charge a task, and its group, for what it ran since it was last charged. */
@@ -95,14 +100,15 @@ static __noinline int charge(struct task_ctx *t, __u64 now)
 	if (!group || !stat)
 		return 0;
 	stat->ran_ns += used;
-	/* Of a class that is not the others', so that none has all of it. */
-	scale = group_scale(group, t->group, now) * 100 / max(weight_pct(t), 1);
-	sum = max((group->sum + t->sum_before) / 2, t->counted);
-	t->sum_before = group->sum;
-	t->per = min(scale * sum / max(t->counted, 1), SCALE_MAX);
+	scale = group_scale(group, t->group, now);
+	sum = group->sum;
+	/* Who came in between was there for a part of the time: for half of it, say. */
+	price(t, (scale + t->scale_before) / 2, (sum + t->sum_before) / 2);
+	t->sum_before = sum;
+	t->scale_before = scale;
 	t->vtime += used * t->per >> SCALE_SHIFT;
 	if (group->parent != t->group)
-		charge_group(group, t, used, scale);
+		charge_group(group, t, used, scale * 100 / max(weight_pct(t), 1));
 	settle_floors(t, used);
 	return 0;
 }
@@ -114,7 +120,7 @@ static __always_inline void place(struct task_struct *p, struct task_ctx *t, __u
 	__u8 clock = clock_of(t);
 	__u32 debt = t->is_kernel ? 1 : DEBT_SLICES;
 	struct group *group = group_at(t->group);
-	__u64 now, first, last, lead;
+	__u64 now, first, last, scale;
 
 	t->bound = is_bound(p);
 	now = time_for(t, cpu, clock);
@@ -122,6 +128,10 @@ static __always_inline void place(struct task_struct *p, struct task_ctx *t, __u
 		t->vtime = now;
 		t->clock = clock;
 	}
+	/* A debt is time on a CPU: with another class or weight it is another vtime. */
+	if (t->per_before && is_before(now, t->vtime))
+		t->vtime = now + (t->vtime - now) / max(t->per_before, 1) * t->per;
+	t->per_before = 0;
 	last = now + (debt * slice_ns * t->per >> SCALE_SHIFT);
 	if (is_before(last, t->vtime))
 		t->vtime = last;
@@ -129,11 +139,10 @@ static __always_inline void place(struct task_struct *p, struct task_ctx *t, __u
 		return;
 	first = now;
 	if (group && group->parent != t->group && is_before(first, group->vtime[clock])) {
-		lead = group->lead;
-		/* That of another class, maybe; a newborn does not know its own. */
-		if (t->ran_at)
-			lead = min(lead, slice_ns * 2 * t->per >> SCALE_SHIFT);
-		first = min(group->vtime[clock], now + lead);
+		/* That of another class or weight, maybe. */
+		scale = group_scale(group, t->group, scx_bpf_now());
+		scale = scale * 100 / max(weight_pct(t), 1);
+		first = min(group->vtime[clock], now + lead_of(scale));
 	}
 	if (is_before(t->vtime, first - slice_ns))
 		t->vtime = first - slice_ns;

@@ -42,6 +42,9 @@ soak)
 	done
 	printf '  %-8skernel 7.3, icount\n' VM
 	sh -c "$(timed timed-soak)" || failed=1
+	printf '  %-8skernel 7.3, four CPUs\n' VM
+	VAGUS_REQUIRE=root,vm,bpf,scx python3 vm/run.py --smp 4 --name test-four \
+		-- sh vm/guest-test.sh soak four tests/vm/test_sched.py -k stress || failed=1
 	for kernel in 7.3 6.12; do
 		printf '  %-8skernel %s, two memory nodes\n' VM "$kernel"
 		VAGUS_REQUIRE=root,vm,kmod,numa python3 vm/run.py --kernel "$kernel" --smp 2 \

@@ -345,7 +345,62 @@ def show(
     for arm in arms:
         medians = [statistics.median(found[load, arm, metric]) for metric in metrics]
         print(f"  {arm:18}" + "".join(f"{median:20.3f}" for median in medians))
+    medians_of = {key: statistics.median(values) for key, values in found.items()}
+    for said, value, least, most in aims(load, arms, medians_of):
+        verdict = "met" if least <= value <= most else "NOT MET"
+        if least == 0:
+            bound = f"at most {most:g}"
+        elif most == INFINITE:
+            bound = f"at least {least:g}"
+        else:
+            bound = f"{least:g} to {most:g}"
+        print(f"    {verdict:8} {said}: {value:.3f} ({bound})")
     sys.stdout.flush()
+
+
+INFINITE = float("inf")
+KERNELS_OWN = ("default", "cpu.weight", "cpu.idle", "SCHED_IDLE")
+# Yielding tasks have 2 % of the machine, normal ones 10, 5 or 2 % beside protected.
+LEAST_PCT = {"vagus yield 3": 2, "vagus both 3": 2}
+LEAST_PCT |= {"vagus protect 1": 10, "vagus protect 2": 5, "vagus protect 3": 2}
+
+
+def aims(
+    load: str, arms: list[str], found: dict[tuple[str, str, str], float]
+) -> Iterator[tuple[str, float, float, float]]:
+    """Yield what was aimed at: what, the value, and its least and most."""
+    if load == "overhead":
+        for metric in ("pipe us", "hackbench s"):
+            ours, kernels = (found[load, arm, metric] for arm in reversed(arms))
+            yield f"{metric} by the kernel's", ours / kernels, 0, 1.03
+    elif load == "fairness":
+        weights = found[load, "vagus normal", "weight 300 to 100"]
+        yield "weight 300 to 100", weights, 2.85, 3.15
+        yield "Jain of 16", found[load, "vagus normal", "Jain of 16"], 0.98, INFINITE
+    elif load == "minimum share":
+        for arm in arms:
+            # A tenth less, for what else there is on the machine.
+            least = LEAST_PCT[arm] * 0.9
+            yield f"{arm}, share pct", found[load, arm, "share pct"], least, INFINITE
+    else:
+        yield from latency_aims(load, arms, found)
+
+
+def latency_aims(
+    load: str, arms: list[str], found: dict[tuple[str, str, str], float]
+) -> Iterator[tuple[str, float, float, float]]:
+    """Yield the aims of a protected task beside its neighbours."""
+    has_wake = (load, arms[0], "wake p99 us") in found
+    metric = "wake p99 us" if has_wake else "done p99 us"
+    best = min(found[load, arm, metric] for arm in KERNELS_OWN)
+    weight = found[load, "cpu.weight", metric]
+    work = found[load, "cpu.weight", "batch rounds"]
+    for arm in (arm for arm in arms if arm.startswith("vagus ")):
+        mine = found[load, arm, metric]
+        yield f"{arm}, p99 by the kernel's best", mine / best, 0, 1
+        yield f"{arm}, cpu.weight's p99 by it", weight / mine, 3, INFINITE
+        rounds = found[load, arm, "batch rounds"] / max(work, 1)
+        yield f"{arm}, work by cpu.weight's", rounds, 0.95, INFINITE
 
 
 if __name__ == "__main__":

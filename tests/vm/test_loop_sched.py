@@ -188,13 +188,17 @@ def test_ejected_scheduler_is_told_and_knobs_take_over(agent, tmp_path):
 @needs
 @pytest.mark.soak
 def test_quota_of_somebody_leaves_the_protected_to_knobs(agent):
-    (agent.base / "batch/cpu.max").write_text("90000 100000")
+    (agent.base / "other").mkdir()
+    (agent.base / "other/cpu.max").write_text("90000 100000")
     agent.begin()
     agent.wait(lambda: agent.knob("shop/cpu.weight") == "1000")
     agent.more(2)
     cpu = last(agent)
     assert cpu.handle is Handle.PARTIAL and "cpu.max is set in" in cpu.reason
     assert agent.knob("batch/cpu.weight") == "100"
+    # One that has a cpu.max itself would be free of it.
+    (agent.base / "batch/cpu.max").write_text("80000 100000")
+    agent.wait(lambda: agent.knob("batch/cpu.weight") == "20")
 
 
 @needs

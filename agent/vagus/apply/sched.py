@@ -185,6 +185,8 @@ class SchedExt:
             return []
         if self._movers:
             wanted = [s for s in wanted if s.act is Act.YIELD]
+            may_take = self._movers.may_take
+            wanted = [s for s in wanted if may_take(cgroup_ids[s.workload])]
         asked = (wanted, dict(cgroup_ids), by_thread, ttl_ms)
         now, ttl_ns = self._clock(), ttl_ms * NS_PER_MS
         if asked == self._asked and now < self._renew_ns:

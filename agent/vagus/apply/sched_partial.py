@@ -37,6 +37,23 @@ class Movers:
         for tid in wanted - set(self._old):
             self._take(tid)
 
+    def may_take(self, cgroup_id: int) -> bool:
+        """Say whether a cgroup's threads keep all they are bound by in that class.
+
+        The scheduler does not know cpu.max, of the cgroup or of one above it.
+        """
+        folder = self._path(cgroup_id)
+        return folder is not None and not self._is_limited(folder)
+
+    def _is_limited(self, folder: Path) -> bool:
+        for one in (folder, *folder.parents):
+            if one == self._cgroups:
+                break
+            with contextlib.suppress(OSError):
+                if not (one / "cpu.max").read_text().startswith("max"):
+                    return True
+        return False
+
     def close(self) -> None:
         """Move all back."""
         for tid in list(self._old):
@@ -60,12 +77,14 @@ class Movers:
                 os.sched_setscheduler(tid, old, os.sched_param(0))
 
     def _threads(self, cgroup_id: int) -> set[int]:
-        """Return the thread ids in and below a cgroup; none where it is gone."""
+        """Return the thread ids in and below a cgroup, but for what has a cpu.max."""
         folder = self._path(cgroup_id)
         found: set[int] = set()
         if folder is None:
             return found
         for path in folder.glob("**/cgroup.threads"):
+            if self._is_limited(path.parent):
+                continue
             with contextlib.suppress(OSError):
                 found |= {int(line) for line in path.read_text().split()}
         return found
