@@ -45,6 +45,7 @@ class Course:
         self.tried: Tried | None = None
         self.instead = ""  # why another decider answers than the policy's
         self._fresh: tuple[Proposal, Verdict, Basis] | None = None
+        self._noted: tuple[object, ...] = ()  # what the latest one on record says
         self._state = VerifyState()
         self._steered = (self.wishes, datetime.min)  # what `policy` was made with
 
@@ -67,7 +68,9 @@ class Course:
             self.answered(decider, window, now_ns)
             return
         if self.policy.modes() == {Mode.OBSERVE}:
-            self.standing = []
+            self._again(window, now_ns)  # on record: nothing stands any more
+            # What was said before would be stale when the mode is another again.
+            self.standing, self.proposal = [], None
             return
         if not self.wishes.approved:
             decider.consider(window, self.policy.objective)
@@ -86,14 +89,8 @@ class Course:
             return False
         self.proposals += 1
         self.fallbacks += bool(proposal.fallback)
-        before, said = self.verdict, self.proposal
         self.proposal = proposal
-        basis = self._basis(window, now_ns)
-        verdict = self._verified(proposal, window, now_ns)
-        same = said and before and (said.stances, said.fallback, before.allowed)
-        # Said again because something had to wait: no decision of its own.
-        if same != (proposal.stances, proposal.fallback, verdict.allowed):
-            self._fresh = (proposal, verdict, basis)
+        self._again(window, now_ns)
         return True
 
     def _tried(self, proposal: Proposal, window: Window, now_ns: int) -> bool:
@@ -111,14 +108,19 @@ class Course:
         return True
 
     def _again(self, window: Window, now_ns: int) -> None:
-        """Verify the proposal in force once more; a change is a decision."""
-        if self.proposal is None:
+        """Verify the proposal in force, and put on record what changed by that.
+
+        What is only said again, because something had to wait, is no decision.
+        """
+        said = self.proposal
+        if said is None:
             return
-        before = self.verdict.allowed if self.verdict else []
         basis = self._basis(window, now_ns)
-        verdict = self._verified(self.proposal, window, now_ns)
-        if verdict.allowed != before:
-            self._fresh = (self.proposal, verdict, basis)
+        verdict = self._verified(said, window, now_ns)
+        came = (verdict.mode, verdict.allowed, verdict.advised)
+        noted = (said.decider, said.stances, said.fallback, *came)
+        if noted != self._noted:
+            self._fresh, self._noted = (said, verdict, basis), noted
 
     def _basis(self, window: Window, now_ns: int) -> Basis:
         """Return what the next verdict is made from."""

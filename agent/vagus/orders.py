@@ -113,12 +113,19 @@ def orders(loop: Loop, lookup: Lookup) -> dict[str, Order]:
     def reload(args: Args) -> str:
         return loop.reload()
 
+    def noted(verb: str, order: Callable[[Args], str]) -> Order:
+        def run(args: Args) -> str:
+            said = order(args)
+            if verb != "mode" or "mode" in args:  # else it only asks
+                about = f"{verb} {args.get('id', '')}".strip()
+                loop.senses.note("order", f"{about}: {said}")
+            return said
+
+        return run
+
+    told = {"mode": mode, "say": say, "approve": approve, "undo": undo, "mute": mute}
     return {
-        "mode": mode,
-        "say": say,
-        "approve": approve,
-        "undo": undo,
-        "mute": mute,
+        **{verb: noted(verb, order) for verb, order in told.items()},
         "try": try_out,
         "trial": trial,
         "plan": plan,

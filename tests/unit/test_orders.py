@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tests.unit.test_loop import POLICY, Bench, S, Scripted
 
+from vagus.cli.board import Tracker
 from vagus.errors import DaemonError
 from vagus.flow import Act, Mode, Proposal, Resource, Stance
 from vagus.orders import orders
@@ -167,3 +168,97 @@ def test_orders_mute_leaves_a_workload_alone_for_its_time(bench):
     assert bench.machine.number("build") < 100
     with pytest.raises(DaemonError, match="no workload"):
         told["mute"]({"workload": "nobody"})
+
+
+# ----------------------------------------------------------------- on record
+
+
+def verdicts(bench):
+    return [r.verdict for r in bench.records if r.verdict]
+
+
+def shown(bench):
+    """Return what `vagus top` shows after these records."""
+    tracker = Tracker()
+    for record in bench.records:
+        tracker.follow(record)
+    return tracker.board()
+
+
+@pytest.mark.parametrize("how", ["mode", "off"])
+def test_mode_that_changes_nothing_else_is_a_verdict_on_record(bench, how):
+    bench.run(8)
+    assert shown(bench).mode == "enforce"
+    if how == "mode":
+        told(bench, "mode", mode="advise")
+    else:
+        bench.machine.revoke(list(bench.machine.live), "off")
+    bench.run(2)
+    before, after = verdicts(bench)[-2:]
+    assert (before.mode, after.mode) == (Mode.ENFORCE, Mode.ADVISE)
+    assert before.allowed == after.allowed
+    assert shown(bench).mode == "advise"
+
+
+def test_observe_lets_nothing_stand_in_plan_and_top(bench):
+    bench.run(8)
+    assert told(bench, "plan")["allowed"]
+    told(bench, "mode", mode="observe")
+    bench.run(2)
+    assert told(bench, "plan")["allowed"] == []
+    assert shown(bench).mode == "observe"
+    assert not any(line.stances for line in shown(bench).lines)
+    count = len(verdicts(bench))
+    bench.run(5)
+    assert len(verdicts(bench)) == count, "said once"
+
+
+def test_what_was_said_before_observe_does_not_come_back_with_the_mode(bench):
+    bench.loop.parts.decider = Scripted(*PROTECT)
+    bench.run(2)
+    told(bench, "mode", mode="observe")
+    bench.run(2)
+    told(bench, "mode", mode="enforce")
+    bench.run(2)
+    assert bench.loop.course.standing == []
+
+
+def test_approval_of_the_very_same_stances_is_a_decision_of_the_operator(tmp_path):
+    bench = Bench(tmp_path, POLICY.replace("mode: enforce", "mode: advise"))
+    bench.loop.parts.decider = Scripted(*PROTECT)
+    bench.run(2)
+    told(bench, "approve", id="7")
+    bench.run(2)
+    last = [r for r in bench.records if r.proposal][-1]
+    assert last.proposal.decider == "operator"
+    assert (last.verdict.mode, last.verdict.allowed) == (Mode.ENFORCE, PROTECT)
+
+
+def test_every_order_is_an_event_and_a_question_is_none(bench):
+    bench.loop.parts.decider = Scripted()
+    bench.run(2)
+    told(bench, "mode")
+    told(bench, "plan")
+    told(bench, "trial")
+    told(bench, "mode", mode="advise")
+    told(bench, "approve", id="7")
+    told(bench, "undo", id="7")
+    told(bench, "mute", workload="build")
+    told(bench, "say", sentence="The build can wait.")
+    bench.run(1)
+    events = [e for r in bench.records for e in r.events]
+    assert {(e.source, e.kind) for e in events} == {("agent", "order")}
+    assert [e.detail for e in events] == [
+        "mode: the mode is advise",
+        "approve 7: for an hour, or until undone: shop: protect cpu 2",
+        "undo 7: given back, and not tried again for ten minutes: shop: protect cpu 2",
+        "mute: build is left alone for 3600 s",
+        "say: for 60 min: The build can wait.",
+    ]
+
+
+def test_order_that_is_refused_is_no_event(bench):
+    with pytest.raises(DaemonError):
+        told(bench, "approve", id="8")
+    bench.run(1)
+    assert not any(r.events for r in bench.records)
