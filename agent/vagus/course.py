@@ -18,6 +18,7 @@ from vagus.flow import (
     Decider,
     Mode,
     Proposal,
+    Resource,
     Stance,
     Tried,
     Verdict,
@@ -25,7 +26,14 @@ from vagus.flow import (
 )
 from vagus.policy.hours import ORDER
 from vagus.policy.model import Policy
-from vagus.verify import VerifyState, forgotten, quarantined, verify
+from vagus.verify import (
+    VerifyState,
+    forgotten,
+    lifted,
+    pardoned,
+    quarantined,
+    verify,
+)
 from vagus.wishes import Wishes
 
 
@@ -152,26 +160,40 @@ class Course:
         policy = self.wishes.over(self.base, local)
         if policy is self.policy or policy == self.policy:
             return False
+        if aims(policy) != aims(self.policy):
+            self._state = pardoned(self._state)
         self.policy, self.bounds = policy, policy.bounds()
-        # What was refuted, or has just been changed, was so under other wishes.
-        self._state = replace(self._state, quarantine=(), changed_ns={})
+        # What has just been changed was so under other wishes.
+        self._state = replace(self._state, changed_ns={})
         return True
 
     def wish(self, wishes: Wishes) -> None:
         """Take the operator's wishes; in force from the next refresh on."""
         self.wishes = wishes
-        if wishes.approved:
-            cause = "approved by the operator"
-            self.proposal = Proposal("operator", wishes.approved, cause)
+
+    def approve(self, stances: Sequence[Stance], until_ns: int) -> None:
+        """Let stances stand until a time, also those that were undone before."""
+        approved = [*stances]
+        self._state = lifted(self._state, approved)
+        self.wish(replace(self.wishes, approved=approved, approved_until_ns=until_ns))
+        self.proposal = Proposal("operator", approved, "approved by the operator")
 
     def refuse(self, stance: Stance, until_ns: int) -> None:
         """Do not try a stance, up to its strength, before a time."""
         self._state = quarantined(self._state, stance, until_ns)
 
+    @property
+    def withdrawn(self) -> set[tuple[str, Resource]]:
+        """Return what the operator has undone: to be given back at once."""
+        undone = [held.stance for held in self._state.quarantine if held.undone]
+        standing = {(s.workload, s.resource) for s in self.standing}
+        return {(s.workload, s.resource) for s in undone} - standing
+
     def undo(self, stances: Sequence[Stance], until_ns: int) -> None:
         """Take stances back; they are not tried again before a time."""
         for stance in stances:
-            self.refuse(replace(stance, strength=3), until_ns)
+            strongest = replace(stance, strength=3)
+            self._state = quarantined(self._state, strongest, until_ns, undone=True)
         undone = {(s.workload, s.act, s.resource) for s in stances}
         self.standing = [
             s for s in self.standing if (s.workload, s.act, s.resource) not in undone
@@ -187,3 +209,15 @@ class Course:
     def forget(self) -> None:
         """Let nothing stand: every lease was given back."""
         self.standing, self._state = [], forgotten(self._state)
+
+
+def aims(policy: Policy) -> tuple[object, ...]:
+    """Return what a stance is to serve: who was refuted under another may help now.
+
+    How far Vagus may go, and whom it leaves alone, is no part of it.
+    """
+    workloads = {
+        name: entry.model_copy(update={"mode": None})
+        for name, entry in policy.workloads.items()
+    }
+    return policy.objective, workloads

@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+from collections.abc import Sequence
 from datetime import datetime
 
 from vagus.apply.reflex import Acted, Gate
-from vagus.course import Course
+from vagus.course import Course, aims
 from vagus.errors import VagusError
 from vagus.flow import (
     Act,
@@ -25,6 +26,7 @@ from vagus.flow import (
     Record,
     Refusal,
     Setting,
+    Stance,
     Window,
 )
 from vagus.parts import Parts
@@ -212,7 +214,7 @@ class Loop:
             self.course.bounds,
             self._gate(window),
             fast=fast,
-            withdrawn=self.parts.judge.withheld(standing),
+            withdrawn=self.parts.judge.withheld(standing) | self.course.withdrawn,
         )
         self.planned = acted.wanted
         self._acted.append(acted)
@@ -329,6 +331,7 @@ class Loop:
     def _refresh(self) -> None:
         """Bring the policy in force up to date with the hour and the wishes."""
         local = datetime.fromtimestamp(self.parts.wall() / NS)
+        before = self.course.policy
         if not self.course.refresh(self.parts.clock(), local):
             return
         policy = self.course.policy
@@ -337,7 +340,13 @@ class Loop:
             windower.set_policy(policy)
         self.parts.reflex.retime(policy.budget.lease_ms, LEAVE_ALONE_NS)
         self.parts.reflex.begin_anew()
-        self.parts.judge.begin_anew()
+        self.parts.judge.begin_anew(same_aims=aims(policy) == aims(before))
+
+    def undo(self, stances: Sequence[Stance], until_ns: int) -> None:
+        """Give stances back now; they are not tried again before a time."""
+        self.course.undo(stances, until_ns)
+        if self.window is not None:
+            self._hold(self.window)
 
     def stand_down(self, why: str) -> None:
         """Give everything back and only advise from now on."""

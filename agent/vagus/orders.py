@@ -59,10 +59,9 @@ def orders(loop: Loop, lookup: Lookup) -> dict[str, Order]:
 
     def approve(args: Args) -> str:
         stances = [s for s in _decision(args) if s.act is not Act.LEAVE]
-        until_ns = loop.parts.clock() + APPROVED_NS
-        loop.course.wish(
-            replace(loop.course.wishes, approved=stances, approved_until_ns=until_ns)
-        )
+        if not stances:
+            raise DaemonError(f"decision {args.get('id', '')} let nothing stand")
+        loop.course.approve(stances, loop.parts.clock() + APPROVED_NS)
         return f"for an hour, or until undone: {said(stances)}"
 
     def undo(args: Args) -> str:
@@ -70,7 +69,7 @@ def orders(loop: Loop, lookup: Lookup) -> dict[str, Order]:
             loop.stand_down("told to undo everything")
             return "everything was given back; the mode is advise"
         stances = _decision(args)
-        loop.course.undo(stances, loop.parts.clock() + UNDONE_NS)
+        loop.undo(stances, loop.parts.clock() + UNDONE_NS)
         return f"given back, and not tried again for ten minutes: {said(stances)}"
 
     def mute(args: Args) -> str:

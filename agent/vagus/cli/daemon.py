@@ -105,13 +105,10 @@ class Daemon:
             return None
         try:
             with Reader(self.recorder.path) as reader:
-                decision = reader.decision(int(number))
+                return reader.allowed(int(number))
         except VagusError as error:
             log.warning("%s", error)
             return None
-        if decision is None or decision.verdict is None:
-            return None
-        return [*decision.verdict.allowed, *decision.verdict.advised]
 
 
 def _recorder(path: Path, version: str, keep: Keep | None) -> Recorder:

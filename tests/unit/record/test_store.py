@@ -115,6 +115,18 @@ def test_another_mode_is_another_decision_and_the_first_stays_as_it_was(
         assert {one.decision for one in reader.leases()} == {1}
 
 
+def test_what_a_decision_let_stand_is_known_after_it_was_undone(tmp_path, tick_record):
+    record = tick_record(32)
+    undone = msgspec.structs.replace(record.verdict, allowed=[])
+    with Recorder(tmp_path / "r.db") as recorder:
+        recorder.put(record)
+        recorder.put(msgspec.structs.replace(record, verdict=undone))
+    with Reader(tmp_path / "r.db") as reader:
+        assert reader.decision(1).allowed == []
+        assert reader.allowed(1) == record.verdict.allowed
+        assert reader.allowed(2) is None
+
+
 def test_live_leases_are_those_without_an_end(tmp_path, tick_record):
     with Recorder(tmp_path / "r.db") as recorder:
         for tick in range(30, 45):
