@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from vagus.errors import DaemonError
-from vagus.flow import Act, Mode, Stance, Tried, Verdict
+from vagus.flow import Act, Mode, Proposal, Stance, Tried, Verdict
 from vagus.loop import Loop
 from vagus.policy.units import duration_ns
 from vagus.wishes import APPROVED_NS, SAID_NS, TRIED_NS, UNDONE_NS
@@ -17,9 +17,16 @@ Args = Mapping[str, str]
 Order = Callable[[Args], object]
 # Returns the stances that a recorded decision allowed; None where there is none.
 Lookup = Callable[[str], list[Stance] | None]
+# Returns the number of the latest decision if it is this one; 0 where it is not.
+Number = Callable[[Proposal, Mode], int]
 
 
-def orders(loop: Loop, lookup: Lookup) -> dict[str, Order]:
+def unrecorded(proposal: Proposal, mode: Mode) -> int:
+    """Return 0: without a record no decision has a number."""
+    return 0
+
+
+def orders(loop: Loop, lookup: Lookup, number: Number = unrecorded) -> dict[str, Order]:
     """Return what a server may be told, by its word."""
 
     def mode(args: Args) -> str:
@@ -93,12 +100,15 @@ def orders(loop: Loop, lookup: Lookup) -> dict[str, Order]:
 
     def plan(args: Args) -> object:
         verdict = loop.course.verdict or Verdict([], [])
+        proposal = loop.course.proposal
         return {
+            "decision": number(proposal, verdict.mode) if proposal else 0,
             "mode": loop.course.policy.mode,
             "objective": loop.course.policy.objective,
             "allowed": verdict.allowed,
             "refused": verdict.refused,
-            "settings": loop.planned,
+            "advised": verdict.advised,
+            "settings": loop.plan(),
         }
 
     def _decision(args: Args) -> list[Stance]:

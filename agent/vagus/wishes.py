@@ -54,14 +54,14 @@ class Wishes(msgspec.Struct, frozen=True):
             if name in policy.workloads:
                 policy = policy.with_mode(mode, name)
         if self.approved:
-            policy = _advice_taken(policy)
+            policy = advice_taken(policy)
         if self.muted:
             spared = (*policy.never_touch, *map(_literal, sorted(self.muted)))
             policy = policy.model_copy(update={"never_touch": spared})
         return policy
 
 
-def _advice_taken(policy: Policy) -> Policy:
+def advice_taken(policy: Policy) -> Policy:
     """Return the policy in which what is only advised may be done."""
     advised = [n for n, entry in policy.workloads.items() if entry.mode is Mode.ADVISE]
     for name in advised:

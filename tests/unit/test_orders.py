@@ -396,3 +396,54 @@ def test_what_the_judge_refuted_may_help_among_other_workloads(bench):
     bench.loop.reload()
     bench.run(1)
     assert waiting(bench) == []
+
+
+# --------------------------------------------------------------------- plans
+
+
+def planned(bench):
+    """Return the plan, where what stands last is decision 7 on record."""
+    return orders(bench.loop, {}.get, lambda proposal, mode: 7)["plan"]({})
+
+
+def test_plan_in_advise_has_settings_and_what_to_approve(tmp_path):
+    bench = Bench(tmp_path, POLICY.replace("mode: enforce", "mode: advise"))
+    assert planned(bench)["decision"] == 0, "nothing was decided yet"
+    bench.run(6)
+    plan = planned(bench)
+    assert plan["decision"] == 7
+    settings = {(s.workload, s.knob): s for s in plan["settings"]}
+    assert ("shop", "cpu.weight") in settings
+    assert {workload for workload, _ in settings} == {"shop", "build"}
+    # They are what is written once the mode lets it.
+    told(bench, "mode", mode="enforce")
+    bench.run(1)
+    held = bench.reflex.held.values()
+    assert {(one.setting.workload, one.setting.value) for one in held} == {
+        (one.workload, one.value) for one in settings.values()
+    }
+
+
+def test_plan_in_advise_touches_nothing(tmp_path):
+    bench = Bench(tmp_path, POLICY.replace("mode: enforce", "mode: advise"))
+    bench.run(6)
+    planned(bench)
+    assert (bench.machine.number("shop"), bench.machine.number("build")) == (100, 100)
+    assert bench.loop.planned == [] and not bench.reflex.held
+
+
+def test_plan_has_what_is_held_and_what_is_only_advised(tmp_path):
+    bench = Bench(tmp_path, of_shop("advise"))
+    bench.run(6)
+    plan = planned(bench)
+    assert [s.workload for s in plan["allowed"]] == ["build"]
+    assert [s.workload for s in plan["advised"]] == ["shop"]
+    settings = {s.workload: s for s in plan["settings"]}
+    assert settings["build"] in bench.loop.planned
+    assert settings["shop"] not in bench.loop.planned
+
+
+def test_plan_in_observe_is_empty(tmp_path):
+    bench = Bench(tmp_path, POLICY.replace("mode: enforce", "mode: observe"))
+    bench.run(6)
+    assert planned(bench)["settings"] == []
