@@ -11,6 +11,7 @@ from vagus.errors import DaemonError
 from vagus.flow import Act, Mode, Proposal, Stance, Tried, Verdict
 from vagus.loop import Loop
 from vagus.policy.units import duration_ns
+from vagus.verify import READERS
 from vagus.wishes import APPROVED_NS, SAID_NS, TRIED_NS, UNDONE_NS
 
 Args = Mapping[str, str]
@@ -62,7 +63,7 @@ def orders(loop: Loop, lookup: Lookup, number: Number = unrecorded) -> dict[str,
         loop.course.wish(wish)
         if not sentence:
             return f"the policy's objective is in force: {loop.course.policy.objective}"
-        return f"for {span_ns // 60_000_000_000} min: {sentence}"
+        return f"for {span_ns // 60_000_000_000} min: {sentence}{_unread(loop)}"
 
     def approve(args: Args) -> str:
         stances = [s for s in _decision(args) if s.act is not Act.LEAVE]
@@ -140,6 +141,16 @@ def orders(loop: Loop, lookup: Lookup, number: Number = unrecorded) -> dict[str,
         "plan": plan,
         "reload": reload,
     }
+
+
+def _unread(loop: Loop) -> str:
+    """Say that nobody reads a sentence now; "" where somebody does."""
+    name, last = loop.parts.decider.name, loop.course.proposal
+    if name not in READERS:
+        return f" (but the decider {name} reads no sentence: nothing follows)"
+    if last is not None and last.fallback:
+        return f" (but the model did not answer last time: {last.fallback})"
+    return ""
 
 
 def _span(args: Args, usual_ns: int) -> int:

@@ -99,6 +99,7 @@ def test_nothing_to_try_is_said(bench):
 
 def test_say_holds_as_long_as_asked(bench):
     decider = bench.loop.parts.decider = Scripted()
+    decider.name = "llm"
     assert told(bench, "say", sentence="x", span="5m") == "for 5 min: x"
     bench.run(1)
     assert decider.objective == "x"
@@ -235,7 +236,8 @@ def test_approval_of_the_very_same_stances_is_a_decision_of_the_operator(tmp_pat
 
 
 def test_every_order_is_an_event_and_a_question_is_none(bench):
-    bench.loop.parts.decider = Scripted()
+    decider = bench.loop.parts.decider = Scripted()
+    decider.name = "llm"
     bench.run(2)
     told(bench, "mode")
     told(bench, "plan")
@@ -447,3 +449,26 @@ def test_plan_in_observe_is_empty(tmp_path):
     bench = Bench(tmp_path, POLICY.replace("mode: enforce", "mode: observe"))
     bench.run(6)
     assert planned(bench)["settings"] == []
+
+
+# ---------------------------------------------------------------- sentences
+
+
+def test_say_tells_where_the_decider_reads_no_sentence(bench):
+    answer = told(bench, "say", sentence="The build can wait.")
+    assert answer == (
+        "for 60 min: The build can wait."
+        " (but the decider rules reads no sentence: nothing follows)"
+    )
+    assert "reads no" not in told(bench, "say", sentence="")
+
+
+def test_say_tells_where_others_answer_for_the_decider_that_reads(bench):
+    decider = bench.loop.parts.decider = Scripted()
+    decider.name = "llm"
+    assert told(bench, "say", sentence="x") == "for 60 min: x"
+    decider.proposal = Proposal("llm", PROTECT, "a test", fallback="there is no model")
+    bench.run(1)
+    assert told(bench, "say", sentence="x") == (
+        "for 60 min: x (but the model did not answer last time: there is no model)"
+    )
