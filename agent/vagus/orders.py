@@ -66,9 +66,7 @@ def orders(loop: Loop, lookup: Lookup, number: Number = unrecorded) -> dict[str,
         return f"for {span_ns // 60_000_000_000} min: {sentence}{_unread(loop)}"
 
     def approve(args: Args) -> str:
-        stances = [s for s in _decision(args) if s.act is not Act.LEAVE]
-        if not stances:
-            raise DaemonError(f"decision {args.get('id', '')} let nothing stand")
+        stances = _let_stand(args.get("id", ""))
         loop.course.approve(stances, loop.parts.clock() + APPROVED_NS)
         return f"for an hour, or until undone: {said(stances)}"
 
@@ -76,18 +74,23 @@ def orders(loop: Loop, lookup: Lookup, number: Number = unrecorded) -> dict[str,
         if args.get("id") == "all":
             loop.stand_down("told to undo everything")
             return "everything was given back; the mode is advise"
-        stances = _decision(args)
+        stances = _decision(args.get("id", ""))
         loop.undo(stances, loop.parts.clock() + UNDONE_NS)
         return f"given back, and not tried again for ten minutes: {said(stances)}"
 
     def mute(args: Args) -> str:
-        workload, span_ns = args.get("workload", ""), _span(args, SAID_NS)
-        if workload not in loop.senses.found:
-            known = ", ".join(sorted(loop.senses.found)) or "none"
-            raise DaemonError(f"there is no workload '{workload}'; there are: {known}")
-        muted = loop.course.wishes.muted | {workload: loop.parts.clock() + span_ns}
+        what, span_ns = args.get("workload", ""), _span(args, SAID_NS)
+        names = [what]
+        if what not in loop.senses.found:
+            if not what.isdecimal():
+                known = ", ".join(sorted(loop.senses.found)) or "none"
+                raise DaemonError(f"there is no workload '{what}'; there are: {known}")
+            names = [*dict.fromkeys(s.workload for s in _let_stand(what))]
+        until_ns = loop.parts.clock() + span_ns
+        muted = loop.course.wishes.muted | dict.fromkeys(names, until_ns)
         loop.course.wish(replace(loop.course.wishes, muted=muted))
-        return f"{workload} is left alone for {span_ns // 1_000_000_000} s"
+        who = f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
+        return f"{who} left alone for {span_ns // 1_000_000_000} s"
 
     def try_out(args: Args) -> str:
         sentence = args.get("sentence", "").strip()
@@ -112,12 +115,16 @@ def orders(loop: Loop, lookup: Lookup, number: Number = unrecorded) -> dict[str,
             "settings": loop.plan(),
         }
 
-    def _decision(args: Args) -> list[Stance]:
-        stances = lookup(args.get("id", ""))
+    def _decision(number: str) -> list[Stance]:
+        stances = lookup(number)
         if stances is None:
-            raise DaemonError(
-                f"there is no decision '{args.get('id', '')}'; see `vagus decisions`"
-            )
+            raise DaemonError(f"there is no decision '{number}'; see `vagus decisions`")
+        return stances
+
+    def _let_stand(number: str) -> list[Stance]:
+        stances = [s for s in _decision(number) if s.act is not Act.LEAVE]
+        if not stances:
+            raise DaemonError(f"decision {number} let nothing stand")
         return stances
 
     def reload(args: Args) -> str:

@@ -472,3 +472,31 @@ def test_say_tells_where_others_answer_for_the_decider_that_reads(bench):
     assert told(bench, "say", sentence="x") == (
         "for 60 min: x (but the model did not answer last time: there is no model)"
     )
+
+
+# ------------------------------------------------------------------- muting
+
+
+def test_mute_takes_a_decision_for_its_workloads(bench):
+    bench.run(5)
+    assert told(bench, "mute", workload="7", span="30s").startswith("shop is left")
+    bench.run(2)
+    assert bench.machine.number("shop") == 100
+    assert bench.machine.number("build") < 100
+    with pytest.raises(DaemonError, match="no decision '8'"):
+        told(bench, "mute", workload="8")
+
+
+def test_mute_names_everybody_of_a_decision(bench):
+    bench.run(2)
+    both = [*PROTECT, Stance("build", Act.YIELD, Resource.CPU, 1)]
+    mute = orders(bench.loop, {"7": both, "9": []}.get)["mute"]
+    assert mute({"workload": "7"}) == "shop, build are left alone for 3600 s"
+    with pytest.raises(DaemonError, match="decision 9 let nothing stand"):
+        mute({"workload": "9"})
+
+
+def test_mute_takes_a_workload_whose_name_is_a_number(bench):
+    bench.run(2)
+    bench.loop.senses.found["7"] = bench.loop.senses.found["shop"]
+    assert told(bench, "mute", workload="7") == "7 is left alone for 3600 s"
