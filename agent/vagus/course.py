@@ -27,6 +27,7 @@ from vagus.flow import (
 from vagus.policy.hours import ORDER
 from vagus.policy.model import Policy
 from vagus.verify import (
+    APPROVED,
     VerifyState,
     forgotten,
     lifted,
@@ -34,7 +35,7 @@ from vagus.verify import (
     quarantined,
     verify,
 )
-from vagus.wishes import Wishes
+from vagus.wishes import Approval, Wishes
 
 
 class Course:
@@ -49,6 +50,7 @@ class Course:
         self.standing: list[Stance] = []  # allowed, and to be enforced
         self.verdict: Verdict | None = None
         self.proposal: Proposal | None = None
+        self._decided: Proposal | None = None  # holds again after an approval
         self.proposals = self.fallbacks = 0
         self.tried: Tried | None = None
         self.instead = ""  # why another decider answers than the policy's
@@ -78,9 +80,9 @@ class Course:
         if self.policy.modes() == {Mode.OBSERVE}:
             self._again(window, now_ns)  # on record: nothing stands any more
             # What was said before would be stale when the mode is another again.
-            self.standing, self.proposal = [], None
+            self.standing, self.proposal, self._decided = [], None, None
             return
-        if not self.wishes.approved:
+        if not self.wishes.approvals:
             decider.consider(window, self.policy.objective)
             if self.answered(decider, window, now_ns):
                 return
@@ -93,7 +95,10 @@ class Course:
             return False
         if self.instead and not proposal.fallback:
             proposal = replace(proposal, fallback=self.instead)
-        if self._tried(proposal, window, now_ns) or self.wishes.approved:
+        if self._tried(proposal, window, now_ns):
+            return False
+        self._decided = proposal
+        if self.wishes.approvals:
             return False
         self.proposals += 1
         self.fallbacks += bool(proposal.fallback)
@@ -157,6 +162,7 @@ class Course:
         """Bring the policy in force up to date; True where it changed."""
         self.wishes = self.wishes.current(now_ns)
         self._steered = (self.wishes, local)
+        self._approve()
         policy = self.wishes.over(self.base, local)
         if policy is self.policy or policy == self.policy:
             return False
@@ -171,12 +177,19 @@ class Course:
         """Take the operator's wishes; in force from the next refresh on."""
         self.wishes = wishes
 
-    def approve(self, stances: Sequence[Stance], until_ns: int) -> None:
-        """Let stances stand until a time, also those that were undone before."""
-        approved = [*stances]
-        self._state = lifted(self._state, approved)
-        self.wish(replace(self.wishes, approved=approved, approved_until_ns=until_ns))
-        self.proposal = Proposal("operator", approved, "approved by the operator")
+    def approve(self, number: str, stances: list[Stance], until_ns: int) -> None:
+        """Let a decision's stances stand until a time, also what was undone."""
+        self._state = lifted(self._state, stances)
+        self.wish(self.wishes.approving(number, Approval(stances, until_ns)))
+
+    def _approve(self) -> None:
+        """Propose what is approved; after that the decider's word holds again."""
+        approved, said = self.wishes.approved, self.proposal
+        if approved:
+            self.proposal = Proposal(APPROVED, approved, "approved by the operator")
+        elif not approved and said and said.decider == APPROVED:
+            over = Proposal(APPROVED, [], "what the operator approved is over")
+            self.proposal = self._decided or over
 
     def refuse(self, stance: Stance, until_ns: int) -> None:
         """Do not try a stance, up to its strength, before a time."""
@@ -189,7 +202,7 @@ class Course:
         standing = {(s.workload, s.resource) for s in self.standing}
         return {(s.workload, s.resource) for s in undone} - standing
 
-    def undo(self, stances: Sequence[Stance], until_ns: int) -> None:
+    def undo(self, number: str, stances: Sequence[Stance], until_ns: int) -> None:
         """Take stances back; they are not tried again before a time."""
         for stance in stances:
             strongest = replace(stance, strength=3)
@@ -198,7 +211,7 @@ class Course:
         self.standing = [
             s for s in self.standing if (s.workload, s.act, s.resource) not in undone
         ]
-        self.wish(replace(self.wishes, approved=[], approved_until_ns=0))
+        self.wish(self.wishes.undoing(number, stances))
 
     def stand_down(self) -> None:
         """Let nothing stand, and only advise from now on."""

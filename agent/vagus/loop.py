@@ -361,9 +361,9 @@ class Loop:
         self.parts.reflex.begin_anew()
         self.parts.judge.begin_anew(same_aims=aims(policy) == aims(before))
 
-    def undo(self, stances: Sequence[Stance], until_ns: int) -> None:
-        """Give stances back now; they are not tried again before a time."""
-        self.course.undo(stances, until_ns)
+    def undo(self, number: str, stances: Sequence[Stance], until_ns: int) -> None:
+        """Give a decision's stances back now; they are not tried before a time."""
+        self.course.undo(number, stances, until_ns)
         if self.window is not None:
             self._hold(self.window)
 

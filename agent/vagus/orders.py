@@ -48,9 +48,7 @@ def orders(loop: Loop, lookup: Lookup, number: Number = unrecorded) -> dict[str,
             modes = wishes.modes | {unit: wanted}
             loop.course.wish(replace(wishes, modes=modes))
             return f"the mode of {unit} is {wanted}"
-        loop.course.wish(
-            replace(wishes, mode=wanted, modes={}, approved=[], approved_until_ns=0)
-        )
+        loop.course.wish(replace(wishes, mode=wanted, modes={}, approvals={}))
         return f"the mode is {wanted}"
 
     def say(args: Args) -> str:
@@ -66,16 +64,18 @@ def orders(loop: Loop, lookup: Lookup, number: Number = unrecorded) -> dict[str,
         return f"for {span_ns // 60_000_000_000} min: {sentence}{_unread(loop)}"
 
     def approve(args: Args) -> str:
-        stances = _let_stand(args.get("id", ""))
-        loop.course.approve(stances, loop.parts.clock() + APPROVED_NS)
+        number = args.get("id", "")
+        stances = _let_stand(number)
+        loop.course.approve(number, stances, loop.parts.clock() + APPROVED_NS)
         return f"for an hour, or until undone: {said(stances)}"
 
     def undo(args: Args) -> str:
         if args.get("id") == "all":
             loop.stand_down("told to undo everything")
             return "everything was given back; the mode is advise"
-        stances = _decision(args.get("id", ""))
-        loop.undo(stances, loop.parts.clock() + UNDONE_NS)
+        number = args.get("id", "")
+        stances = _decision(number)
+        loop.undo(number, stances, loop.parts.clock() + UNDONE_NS)
         return f"given back, and not tried again for ten minutes: {said(stances)}"
 
     def mute(args: Args) -> str:

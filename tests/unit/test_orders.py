@@ -171,7 +171,7 @@ def test_orders_mute_leaves_a_workload_alone_for_its_time(bench):
         told["mute"]({"workload": "nobody"})
 
 
-# ----------------------------------------------------------------- on record
+# ------------------------------------------------------------------- on record
 
 
 def verdicts(bench):
@@ -266,141 +266,7 @@ def test_order_that_is_refused_is_no_event(bench):
     assert not any(r.events for r in bench.records)
 
 
-# ------------------------------------------------------------------ undoing
-
-
-def test_undo_gives_back_at_once_and_not_step_by_step(bench):
-    bench.loop.parts.decider = Scripted(*PROTECT)
-    bench.run(4)
-    assert bench.machine.number("shop") == 1000
-    told(bench, "undo", id="7")
-    assert bench.machine.number("shop") == 100
-    bench.run(3)
-    assert bench.machine.number("shop") == 100
-    refused = verdicts(bench)[-1].refused
-    assert [one.code for one in refused] == ["quarantine"]
-    assert "the operator undid it" in refused[0].sentence
-
-
-def test_undo_takes_nothing_else_back(bench):
-    yields = Stance("build", Act.YIELD, Resource.CPU, 1)
-    bench.loop.parts.decider = Scripted(*PROTECT, yields)
-    bench.run(4)
-    held = bench.machine.number("build")
-    assert held < 100
-    told(bench, "undo", id="7")
-    assert (bench.machine.number("shop"), bench.machine.number("build")) == (100, held)
-
-
-def test_what_was_undone_may_be_decided_the_other_way_round(bench):
-    other = Stance("shop", Act.YIELD, Resource.CPU, 1)
-    decider = bench.loop.parts.decider = Scripted(*PROTECT)
-    bench.text = POLICY.replace(f", {SHOP[11:]}", "")  # without an SLO it may yield
-    bench.loop.reload()
-    bench.loop.parts.decider = decider
-    bench.run(4)
-    assert bench.machine.number("shop") == 1000
-    told(bench, "undo", id="7")
-    decider.proposal = Proposal("rules", [other], "a test")
-    bench.run(3)
-    assert bench.machine.number("shop") < 100
-
-
-@pytest.mark.parametrize(
-    "verb, args",
-    [
-        ("mute", {"workload": "build"}),
-        ("mode", {"mode": "advise", "unit": "build"}),
-        ("say", {"sentence": "Another word."}),
-    ],
-)
-def test_what_was_undone_stays_so_for_its_time_whatever_else_is_ordered(
-    bench, verb, args
-):
-    bench.loop.parts.decider = Scripted(*PROTECT)
-    bench.run(4)
-    told(bench, "undo", id="7")
-    bench.run(1)
-    told(bench, verb, **args)
-    bench.run(5)
-    assert bench.machine.number("shop") == 100
-    bench.machine.now += 600 * S
-    bench.run(2)
-    assert bench.machine.number("shop") == 1000
-
-
-def test_decision_that_let_nothing_stand_cannot_be_approved(bench):
-    bench.run(6)
-    with pytest.raises(DaemonError, match="decision 7 let nothing stand"):
-        orders(bench.loop, {"7": []}.get)["approve"]({"id": "7"})
-    bench.run(2)
-    assert bench.machine.number("shop") > 100
-
-
-def test_approval_lifts_what_was_undone(bench):
-    bench.loop.parts.decider = Scripted(*PROTECT)
-    bench.run(4)
-    told(bench, "undo", id="7")
-    bench.run(2)
-    told(bench, "approve", id="7")
-    bench.run(2)
-    assert bench.machine.number("shop") == 1000
-
-
-def refuted(bench):
-    """Have the judge refute a stance, and return whether verification says so."""
-    wrong = Stance("build", Act.PROTECT, Resource.CPU, 2)
-    bench.loop.parts.decider = Scripted(wrong)
-    (bench.machine.root / "build/cpu.weight").write_text("10\n")
-    bench.run(25)
-    return waiting(bench)
-
-
-def waiting(bench):
-    verdict = bench.loop.course.verdict
-    return [refusal.sentence.partition(";")[0] for refusal in verdict.refused]
-
-
-REFUTED = ["build: protect cpu 2 refused: it did not help"]
-
-
-@pytest.mark.parametrize(
-    "verb, args",
-    [
-        ("mute", {"workload": "shop"}),
-        ("mode", {"mode": "advise", "unit": "shop"}),
-        ("mode", {"mode": "advise"}),
-    ],
-)
-def test_what_the_judge_refuted_outlives_an_order_about_something_else(
-    bench, verb, args
-):
-    assert refuted(bench) == REFUTED
-    told(bench, verb, **args)
-    bench.run(2)
-    assert waiting(bench) == REFUTED
-    assert bench.loop.course.standing == []
-
-
-def test_what_the_judge_refuted_may_help_under_another_objective(bench):
-    assert refuted(bench) == REFUTED
-    told(bench, "say", sentence="Another word.")
-    bench.run(1)
-    assert waiting(bench) == []
-    assert bench.loop.course.standing
-
-
-def test_what_the_judge_refuted_may_help_among_other_workloads(bench):
-    assert refuted(bench) == REFUTED
-    bench.text = POLICY.replace("psi_cpu: 20%", "psi_cpu: 30%")
-    decider = bench.loop.parts.decider
-    bench.loop.parts.rewire = lambda policy: decider
-    bench.loop.reload()
-    bench.run(1)
-    assert waiting(bench) == []
-
-
-# --------------------------------------------------------------------- plans
+# ----------------------------------------------------------------------- plans
 
 
 def planned(bench):
@@ -451,7 +317,7 @@ def test_plan_in_observe_is_empty(tmp_path):
     assert planned(bench)["settings"] == []
 
 
-# ---------------------------------------------------------------- sentences
+# ------------------------------------------------------------------- sentences
 
 
 def test_say_tells_where_the_decider_reads_no_sentence(bench):
@@ -474,7 +340,7 @@ def test_say_tells_where_others_answer_for_the_decider_that_reads(bench):
     )
 
 
-# ------------------------------------------------------------------- muting
+# ---------------------------------------------------------------------- muting
 
 
 def test_mute_takes_a_decision_for_its_workloads(bench):
