@@ -75,7 +75,8 @@ class Course:
         tried = self.tried
         if tried and tried.verdict is None and now_ns < tried.until_ns:
             decider.consider(window, tried.sentence)
-            self.answered(decider, window, now_ns)
+            if not self.answered(decider, window, now_ns):
+                self._again(window, now_ns)
             return
         if self.policy.modes() == {Mode.OBSERVE}:
             self._again(window, now_ns)  # on record: nothing stands any more

@@ -92,6 +92,17 @@ def test_decider_that_does_not_answer_a_trial_is_asked_as_before(bench):
     assert decider.objective == ""
 
 
+def test_order_counts_at_once_while_a_sentence_is_on_trial(bench):
+    decider = bench.loop.parts.decider = Scripted(*PROTECT)
+    bench.run(3)
+    assert bench.loop.course.standing
+    told(bench, "try", sentence="The build can wait.")
+    told(bench, "mode", mode="advise")
+    decider.proposal = None  # it does not answer
+    bench.run(2)
+    assert bench.loop.course.standing == []
+
+
 def test_nothing_to_try_is_said(bench):
     with pytest.raises(DaemonError, match="say what matters"):
         told(bench, "try", sentence=" ")
