@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What was undone, refuted or approved, for its time and no longer."""
 
+from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from tests.unit.test_loop import POLICY, Bench, S, Scripted
@@ -11,6 +13,9 @@ from tests.unit.test_orders import PROTECT, SHOP, told, verdicts
 from vagus.errors import DaemonError
 from vagus.flow import Act, Mode, Proposal, Resource, Stance
 from vagus.orders import orders
+from vagus.policy.load import loads
+from vagus.verify import VerifyState, verify
+from vagus.wishes import Wishes
 
 
 @pytest.fixture
@@ -241,3 +246,28 @@ def test_after_an_approval_before_any_decision_nothing_stands(bench):
     bench.machine.now += 3600 * S
     assert standing(bench) == set()
     assert verdicts(bench)[-1].allowed == []
+
+
+def test_each_verdict_among_orders_follows_from_its_basis(adviser):
+    """As `vagus replay --check` takes it."""
+    order = two(adviser)
+    for verb, args in (
+        ("approve", {"id": "7"}),
+        ("approve", {"id": "8"}),
+        ("undo", {"id": "8"}),
+        ("mute", {"workload": "9"}),
+        ("mode", {"mode": "enforce"}),
+        ("mode", {"mode": "observe"}),
+    ):
+        order[verb](args)
+        adviser.run(2)
+    decided = [r for r in adviser.records if r.basis]
+    assert len(decided) >= 6
+    for record in decided:
+        wishes = msgspec.json.decode(record.basis.wishes, type=Wishes)
+        state = msgspec.json.decode(record.basis.state, type=VerifyState)
+        local = datetime.fromisoformat(record.basis.local)
+        policy = wishes.over(loads(adviser.text), local)
+        now_ns = record.basis.now_ns
+        again, _ = verify(record.proposal, record.window, policy, state, now_ns)
+        assert again == record.verdict
