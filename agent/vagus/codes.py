@@ -18,7 +18,7 @@ class Code(StrEnum):
     PROTECTED = "protected"  # a yield on protect: true; settings too
     OBJECTIVE = "objective"  # a yield on an SLO without the operator's word
     PROVENANCE = "provenance"  # protection of what only vouches for itself
-    QUARANTINE = "quarantine"  # refuted by the judge, not yet due again
+    QUARANTINE = "quarantine"  # refuted by the judge or undone, not yet due again
     STRENGTH = "strength"  # 3 was lowered to 2
     NOBODY_GAINS = "nobody_gains"  # everybody would yield
     COOLDOWN = "cooldown"  # changed too short a time ago

@@ -18,6 +18,7 @@ from vagus.flow import (
     Decider,
     Mode,
     Proposal,
+    Resource,
     Stance,
     Tried,
     Verdict,
@@ -25,8 +26,16 @@ from vagus.flow import (
 )
 from vagus.policy.hours import ORDER
 from vagus.policy.model import Policy
-from vagus.verify import VerifyState, forgotten, quarantined, verify
-from vagus.wishes import Wishes
+from vagus.verify import (
+    APPROVED,
+    VerifyState,
+    forgotten,
+    lifted,
+    pardoned,
+    quarantined,
+    verify,
+)
+from vagus.wishes import Approval, Wishes
 
 
 class Course:
@@ -41,10 +50,12 @@ class Course:
         self.standing: list[Stance] = []  # allowed, and to be enforced
         self.verdict: Verdict | None = None
         self.proposal: Proposal | None = None
+        self._decided: Proposal | None = None  # holds again after an approval
         self.proposals = self.fallbacks = 0
         self.tried: Tried | None = None
         self.instead = ""  # why another decider answers than the policy's
         self._fresh: tuple[Proposal, Verdict, Basis] | None = None
+        self._noted: tuple[object, ...] = ()  # what the latest one on record says
         self._state = VerifyState()
         self._steered = (self.wishes, datetime.min)  # what `policy` was made with
 
@@ -64,12 +75,15 @@ class Course:
         tried = self.tried
         if tried and tried.verdict is None and now_ns < tried.until_ns:
             decider.consider(window, tried.sentence)
-            self.answered(decider, window, now_ns)
+            if not self.answered(decider, window, now_ns):
+                self._again(window, now_ns)
             return
         if self.policy.modes() == {Mode.OBSERVE}:
-            self.standing = []
+            self._again(window, now_ns)  # on record: nothing stands any more
+            # What was said before would be stale when the mode is another again.
+            self.standing, self.proposal, self._decided = [], None, None
             return
-        if not self.wishes.approved:
+        if not self.wishes.approvals:
             decider.consider(window, self.policy.objective)
             if self.answered(decider, window, now_ns):
                 return
@@ -82,18 +96,15 @@ class Course:
             return False
         if self.instead and not proposal.fallback:
             proposal = replace(proposal, fallback=self.instead)
-        if self._tried(proposal, window, now_ns) or self.wishes.approved:
+        if self._tried(proposal, window, now_ns):
+            return False
+        self._decided = proposal
+        if self.wishes.approvals:
             return False
         self.proposals += 1
         self.fallbacks += bool(proposal.fallback)
-        before, said = self.verdict, self.proposal
         self.proposal = proposal
-        basis = self._basis(window, now_ns)
-        verdict = self._verified(proposal, window, now_ns)
-        same = said and before and (said.stances, said.fallback, before.allowed)
-        # Said again because something had to wait: no decision of its own.
-        if same != (proposal.stances, proposal.fallback, verdict.allowed):
-            self._fresh = (proposal, verdict, basis)
+        self._again(window, now_ns)
         return True
 
     def _tried(self, proposal: Proposal, window: Window, now_ns: int) -> bool:
@@ -111,14 +122,19 @@ class Course:
         return True
 
     def _again(self, window: Window, now_ns: int) -> None:
-        """Verify the proposal in force once more; a change is a decision."""
-        if self.proposal is None:
+        """Verify the proposal in force, and put on record what changed by that.
+
+        What is only said again, because something had to wait, is no decision.
+        """
+        said = self.proposal
+        if said is None:
             return
-        before = self.verdict.allowed if self.verdict else []
         basis = self._basis(window, now_ns)
-        verdict = self._verified(self.proposal, window, now_ns)
-        if verdict.allowed != before:
-            self._fresh = (self.proposal, verdict, basis)
+        verdict = self._verified(said, window, now_ns)
+        came = (verdict.mode, verdict.allowed, verdict.advised)
+        noted = (said.decider, said.stances, said.fallback, *came)
+        if noted != self._noted:
+            self._fresh, self._noted = (said, verdict, basis), noted
 
     def _basis(self, window: Window, now_ns: int) -> Basis:
         """Return what the next verdict is made from."""
@@ -147,34 +163,56 @@ class Course:
         """Bring the policy in force up to date; True where it changed."""
         self.wishes = self.wishes.current(now_ns)
         self._steered = (self.wishes, local)
+        self._approve()
         policy = self.wishes.over(self.base, local)
         if policy is self.policy or policy == self.policy:
             return False
+        if aims(policy) != aims(self.policy):
+            self._state = pardoned(self._state)
         self.policy, self.bounds = policy, policy.bounds()
-        # What was refuted, or has just been changed, was so under other wishes.
-        self._state = replace(self._state, quarantine=(), changed_ns={})
+        # What has just been changed was so under other wishes.
+        self._state = replace(self._state, changed_ns={})
         return True
 
     def wish(self, wishes: Wishes) -> None:
         """Take the operator's wishes; in force from the next refresh on."""
         self.wishes = wishes
-        if wishes.approved:
-            cause = "approved by the operator"
-            self.proposal = Proposal("operator", wishes.approved, cause)
+
+    def approve(self, number: str, stances: list[Stance], until_ns: int) -> None:
+        """Let a decision's stances stand until a time, also what was undone."""
+        self._state = lifted(self._state, stances)
+        self.wish(self.wishes.approving(number, Approval(stances, until_ns)))
+
+    def _approve(self) -> None:
+        """Propose what is approved; after that the decider's word holds again."""
+        approved, said = self.wishes.approved, self.proposal
+        if approved:
+            self.proposal = Proposal(APPROVED, approved, "approved by the operator")
+        elif not approved and said and said.decider == APPROVED:
+            over = Proposal(APPROVED, [], "what the operator approved is over")
+            self.proposal = self._decided or over
 
     def refuse(self, stance: Stance, until_ns: int) -> None:
         """Do not try a stance, up to its strength, before a time."""
         self._state = quarantined(self._state, stance, until_ns)
 
-    def undo(self, stances: Sequence[Stance], until_ns: int) -> None:
+    @property
+    def withdrawn(self) -> set[tuple[str, Resource]]:
+        """Return what the operator has undone: to be given back at once."""
+        undone = [held.stance for held in self._state.quarantine if held.undone]
+        standing = {(s.workload, s.resource) for s in self.standing}
+        return {(s.workload, s.resource) for s in undone} - standing
+
+    def undo(self, number: str, stances: Sequence[Stance], until_ns: int) -> None:
         """Take stances back; they are not tried again before a time."""
         for stance in stances:
-            self.refuse(replace(stance, strength=3), until_ns)
+            strongest = replace(stance, strength=3)
+            self._state = quarantined(self._state, strongest, until_ns, undone=True)
         undone = {(s.workload, s.act, s.resource) for s in stances}
         self.standing = [
             s for s in self.standing if (s.workload, s.act, s.resource) not in undone
         ]
-        self.wish(replace(self.wishes, approved=[], approved_until_ns=0))
+        self.wish(self.wishes.undoing(number, stances))
 
     def stand_down(self) -> None:
         """Let nothing stand, and only advise from now on."""
@@ -185,3 +223,15 @@ class Course:
     def forget(self) -> None:
         """Let nothing stand: every lease was given back."""
         self.standing, self._state = [], forgotten(self._state)
+
+
+def aims(policy: Policy) -> tuple[object, ...]:
+    """Return what a stance is to serve: who was refuted under another may help now.
+
+    How far Vagus may go, and whom it leaves alone, is no part of it.
+    """
+    workloads = {
+        name: entry.model_copy(update={"mode": None})
+        for name, entry in policy.workloads.items()
+    }
+    return policy.objective, workloads

@@ -99,9 +99,10 @@ class Judge:
             key(s) for s in standing if name(s) in off or self.quarantined(s)
         )
 
-    def begin_anew(self) -> None:
-        """Forget trials and verdicts: the operator wants something else now."""
-        self._trials, self._resting, self._refuted = [], {}, {}
+    def begin_anew(self, *, same_aims: bool = False) -> None:
+        """Forget trials, and what was refuted under other aims."""
+        self._trials, self._resting = [], {}
+        self._refuted = self._refuted if same_aims else {}
 
     def refuted(self, stance: Stance) -> tuple[Stance, int]:
         """Return what was refuted of a kind, with its strength, and until when (ns)."""

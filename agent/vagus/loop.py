@@ -11,27 +11,33 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+from collections.abc import Sequence
 from datetime import datetime
 
+from vagus.apply.ground import Ground
 from vagus.apply.reflex import Acted, Gate
-from vagus.course import Course
+from vagus.course import Course, aims
 from vagus.errors import VagusError
 from vagus.flow import (
     Act,
     CpuHandle,
     Effect,
     LeaseEnd,
+    Mode,
     Outcome,
     Record,
     Refusal,
     Setting,
+    Stance,
     Window,
 )
 from vagus.parts import Parts
+from vagus.policy.model import Policy
 from vagus.reaction import Reactions
 from vagus.senses import WAKING, Senses
 from vagus.settings import Facts, verify_settings
 from vagus.wake import Waker
+from vagus.wishes import advice_taken
 
 NS = 1_000_000_000
 # How often a module that is missing is looked for.
@@ -210,9 +216,9 @@ class Loop:
             standing,
             window,
             self.course.bounds,
-            self._gate(window),
+            self._gate(window, reflex.ground, self.course.policy),
             fast=fast,
-            withdrawn=self.parts.judge.withheld(standing),
+            withdrawn=self.parts.judge.withheld(standing) | self.course.withdrawn,
         )
         self.planned = acted.wanted
         self._acted.append(acted)
@@ -220,16 +226,31 @@ class Loop:
         self._apart_ns = APART_NS if acted.granted else slower_ns
         return acted
 
-    def _gate(self, window: Window) -> Gate:
-        """Return the last check of settings, by what the reflex saw."""
-        ground = self.parts.reflex.ground
+    def plan(self) -> list[Setting]:
+        """Return the settings that are held, and those that advice would lead to."""
+        course, window, verdict = self.course, self.window, self.course.verdict
+        if verdict is None or window is None:
+            return self.planned
+        is_held = verdict.mode is Mode.ENFORCE
+        advice = verdict.advised if is_held else verdict.allowed
+        names = {stance.workload for stance in advice}
+        if not names:
+            return self.planned
+        stances, found = [*verdict.allowed, *verdict.advised], self.senses.found
+        wanted, ground = self.parts.reflex.dry(stances, found, window, course.bounds)
+        wanted, _ = self._gate(window, ground, advice_taken(course.policy))(wanted)
+        held = [one for one in self.planned if one.workload not in names]
+        return held + [one for one in wanted if one.workload in names]
+
+    def _gate(self, window: Window, ground: Ground, policy: Policy) -> Gate:
+        """Return the last check of settings, by what was seen."""
         held = {
             lease.setting.path: lease.value for lease in self.parts.reflex.held.values()
         }
         facts = Facts(ground.working_set, held, ground.populated, ground.memory_bytes)
 
         def gate(settings: list[Setting]) -> tuple[list[Setting], list[Refusal]]:
-            return verify_settings(settings, self.course.policy, window, facts)
+            return verify_settings(settings, policy, window, facts)
 
         return gate
 
@@ -329,6 +350,7 @@ class Loop:
     def _refresh(self) -> None:
         """Bring the policy in force up to date with the hour and the wishes."""
         local = datetime.fromtimestamp(self.parts.wall() / NS)
+        before = self.course.policy
         if not self.course.refresh(self.parts.clock(), local):
             return
         policy = self.course.policy
@@ -337,7 +359,13 @@ class Loop:
             windower.set_policy(policy)
         self.parts.reflex.retime(policy.budget.lease_ms, LEAVE_ALONE_NS)
         self.parts.reflex.begin_anew()
-        self.parts.judge.begin_anew()
+        self.parts.judge.begin_anew(same_aims=aims(policy) == aims(before))
+
+    def undo(self, number: str, stances: Sequence[Stance], until_ns: int) -> None:
+        """Give a decision's stances back now; they are not tried before a time."""
+        self.course.undo(number, stances, until_ns)
+        if self.window is not None:
+            self._hold(self.window)
 
     def stand_down(self, why: str) -> None:
         """Give everything back and only advise from now on."""

@@ -8,18 +8,26 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from vagus.errors import DaemonError
-from vagus.flow import Act, Mode, Stance, Tried, Verdict
+from vagus.flow import Act, Mode, Proposal, Stance, Tried, Verdict
 from vagus.loop import Loop
 from vagus.policy.units import duration_ns
+from vagus.verify import READERS
 from vagus.wishes import APPROVED_NS, SAID_NS, TRIED_NS, UNDONE_NS
 
 Args = Mapping[str, str]
 Order = Callable[[Args], object]
 # Returns the stances that a recorded decision allowed; None where there is none.
 Lookup = Callable[[str], list[Stance] | None]
+# Returns the number of the latest decision if it is this one; 0 where it is not.
+Number = Callable[[Proposal, Mode], int]
 
 
-def orders(loop: Loop, lookup: Lookup) -> dict[str, Order]:
+def unrecorded(proposal: Proposal, mode: Mode) -> int:
+    """Return 0: without a record no decision has a number."""
+    return 0
+
+
+def orders(loop: Loop, lookup: Lookup, number: Number = unrecorded) -> dict[str, Order]:
     """Return what a server may be told, by its word."""
 
     def mode(args: Args) -> str:
@@ -40,9 +48,7 @@ def orders(loop: Loop, lookup: Lookup) -> dict[str, Order]:
             modes = wishes.modes | {unit: wanted}
             loop.course.wish(replace(wishes, modes=modes))
             return f"the mode of {unit} is {wanted}"
-        loop.course.wish(
-            replace(wishes, mode=wanted, modes={}, approved=[], approved_until_ns=0)
-        )
+        loop.course.wish(replace(wishes, mode=wanted, modes={}, approvals={}))
         return f"the mode is {wanted}"
 
     def say(args: Args) -> str:
@@ -55,32 +61,36 @@ def orders(loop: Loop, lookup: Lookup) -> dict[str, Order]:
         loop.course.wish(wish)
         if not sentence:
             return f"the policy's objective is in force: {loop.course.policy.objective}"
-        return f"for {span_ns // 60_000_000_000} min: {sentence}"
+        return f"for {span_ns // 60_000_000_000} min: {sentence}{_unread(loop)}"
 
     def approve(args: Args) -> str:
-        stances = [s for s in _decision(args) if s.act is not Act.LEAVE]
-        until_ns = loop.parts.clock() + APPROVED_NS
-        loop.course.wish(
-            replace(loop.course.wishes, approved=stances, approved_until_ns=until_ns)
-        )
+        number = args.get("id", "")
+        stances = _let_stand(number)
+        loop.course.approve(number, stances, loop.parts.clock() + APPROVED_NS)
         return f"for an hour, or until undone: {said(stances)}"
 
     def undo(args: Args) -> str:
         if args.get("id") == "all":
             loop.stand_down("told to undo everything")
             return "everything was given back; the mode is advise"
-        stances = _decision(args)
-        loop.course.undo(stances, loop.parts.clock() + UNDONE_NS)
+        number = args.get("id", "")
+        stances = _decision(number)
+        loop.undo(number, stances, loop.parts.clock() + UNDONE_NS)
         return f"given back, and not tried again for ten minutes: {said(stances)}"
 
     def mute(args: Args) -> str:
-        workload, span_ns = args.get("workload", ""), _span(args, SAID_NS)
-        if workload not in loop.senses.found:
-            known = ", ".join(sorted(loop.senses.found)) or "none"
-            raise DaemonError(f"there is no workload '{workload}'; there are: {known}")
-        muted = loop.course.wishes.muted | {workload: loop.parts.clock() + span_ns}
+        what, span_ns = args.get("workload", ""), _span(args, SAID_NS)
+        names = [what]
+        if what not in loop.senses.found:
+            if not what.isdecimal():
+                known = ", ".join(sorted(loop.senses.found)) or "none"
+                raise DaemonError(f"there is no workload '{what}'; there are: {known}")
+            names = [*dict.fromkeys(s.workload for s in _let_stand(what))]
+        until_ns = loop.parts.clock() + span_ns
+        muted = loop.course.wishes.muted | dict.fromkeys(names, until_ns)
         loop.course.wish(replace(loop.course.wishes, muted=muted))
-        return f"{workload} is left alone for {span_ns // 1_000_000_000} s"
+        who = f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"
+        return f"{who} left alone for {span_ns // 1_000_000_000} s"
 
     def try_out(args: Args) -> str:
         sentence = args.get("sentence", "").strip()
@@ -94,36 +104,60 @@ def orders(loop: Loop, lookup: Lookup) -> dict[str, Order]:
 
     def plan(args: Args) -> object:
         verdict = loop.course.verdict or Verdict([], [])
+        proposal = loop.course.proposal
         return {
+            "decision": number(proposal, verdict.mode) if proposal else 0,
             "mode": loop.course.policy.mode,
             "objective": loop.course.policy.objective,
             "allowed": verdict.allowed,
             "refused": verdict.refused,
-            "settings": loop.planned,
+            "advised": verdict.advised,
+            "settings": loop.plan(),
         }
 
-    def _decision(args: Args) -> list[Stance]:
-        stances = lookup(args.get("id", ""))
+    def _decision(number: str) -> list[Stance]:
+        stances = lookup(number)
         if stances is None:
-            raise DaemonError(
-                f"there is no decision '{args.get('id', '')}'; see `vagus decisions`"
-            )
+            raise DaemonError(f"there is no decision '{number}'; see `vagus decisions`")
+        return stances
+
+    def _let_stand(number: str) -> list[Stance]:
+        stances = [s for s in _decision(number) if s.act is not Act.LEAVE]
+        if not stances:
+            raise DaemonError(f"decision {number} let nothing stand")
         return stances
 
     def reload(args: Args) -> str:
         return loop.reload()
 
+    def noted(verb: str, order: Callable[[Args], str]) -> Order:
+        def run(args: Args) -> str:
+            said = order(args)
+            if verb != "mode" or "mode" in args:  # else it only asks
+                about = f"{verb} {args.get('id', '')}".strip()
+                loop.senses.note("order", f"{about}: {said}")
+            return said
+
+        return run
+
+    told = {"mode": mode, "say": say, "approve": approve, "undo": undo, "mute": mute}
     return {
-        "mode": mode,
-        "say": say,
-        "approve": approve,
-        "undo": undo,
-        "mute": mute,
+        **{verb: noted(verb, order) for verb, order in told.items()},
         "try": try_out,
         "trial": trial,
         "plan": plan,
         "reload": reload,
     }
+
+
+def _unread(loop: Loop) -> str:
+    """Say that nobody reads a sentence now; "" where somebody does."""
+    name, last = loop.parts.decider.name, loop.course.proposal
+    if name not in READERS:
+        return f" (but the decider {name} reads no sentence: nothing follows)"
+    if last is not None and last.fallback:
+        return f" (but the model did not answer last time: {last.fallback})"
+    return ""
 
 
 def _span(args: Args, usual_ns: int) -> int:

@@ -15,7 +15,8 @@ Whatever a decider says, only what passes here can reach the reflex.  In this or
 4. Provenance: what only vouches for itself is never protected (policy/trust.py),
    unless the operator has seen and approved just that.
    Nor does it gain the exemptions of an entry that it matched by a name it chose.
-5. Quarantine: what the judge refuted is not tried again until its time.
+5. Quarantine: what the judge refuted, or the operator undid, is not tried again
+   until its time.
 6. Strength 3 follows a standing 2, unless somebody is critical; else it becomes 2.
 7. On each resource at least one workload does not yield: else nobody would gain.
 8. Cooldown, then the budgets.  A change that has to wait leaves the former stance
@@ -59,10 +60,11 @@ Key = tuple[str, Act, Resource]
 
 
 class Quarantine(msgspec.Struct, frozen=True):
-    """What the judge refuted: this stance up to this strength, until then."""
+    """What must wait: this stance up to this strength, until then."""
 
     stance: Stance
     until_ns: int
+    undone: bool = False  # by the operator; else the judge refuted it
 
 
 class VerifyState(msgspec.Struct, frozen=True):
@@ -74,10 +76,28 @@ class VerifyState(msgspec.Struct, frozen=True):
     quarantine: tuple[Quarantine, ...] = ()
 
 
-def quarantined(state: VerifyState, stance: Stance, until_ns: int) -> VerifyState:
-    """Return the state in which a refuted stance must wait."""
-    others = tuple(q for q in state.quarantine if _key(q.stance) != _key(stance))
-    return replace(state, quarantine=(*others, Quarantine(stance, until_ns)))
+def quarantined(
+    state: VerifyState, stance: Stance, until_ns: int, undone: bool = False
+) -> VerifyState:
+    """Return the state in which a stance that was refuted, or undone, must wait."""
+    others = tuple(
+        held
+        for held in state.quarantine
+        if held.undone is not undone or _key(held.stance) != _key(stance)
+    )
+    return replace(state, quarantine=(*others, Quarantine(stance, until_ns, undone)))
+
+
+def lifted(state: VerifyState, stances: Sequence[Stance]) -> VerifyState:
+    """Return the state in which what was undone of these may be again."""
+    keys = {_key(stance) for stance in stances}
+    kept = (q for q in state.quarantine if not q.undone or _key(q.stance) not in keys)
+    return replace(state, quarantine=tuple(kept))
+
+
+def pardoned(state: VerifyState) -> VerifyState:
+    """Return the state in which nothing was refuted; what was undone stays so."""
+    return replace(state, quarantine=tuple(q for q in state.quarantine if q.undone))
 
 
 def forgotten(state: VerifyState) -> VerifyState:
@@ -227,13 +247,15 @@ def _vouched(check: _Check, stance: Stance) -> Finding:
 
 
 def _waits(check: _Check, stance: Stance) -> Finding:
-    for held in check.state.quarantine:
+    # The operator's word first: it is what a person will ask about.
+    for held in sorted(check.state.quarantine, key=lambda one: not one.undone):
         same = _key(held.stance) == _key(stance)
         if same and stance.strength <= held.stance.strength:
             left_ns = held.until_ns - check.now_ns
             if left_ns > 0:
                 seconds = -(-left_ns // 1_000_000_000)
-                return Code.QUARANTINE, f"it did not help; not before {seconds} s"
+                why = "the operator undid it" if held.undone else "it did not help"
+                return Code.QUARANTINE, f"{why}; not before {seconds} s"
     return None
 
 

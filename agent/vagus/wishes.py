@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
@@ -20,6 +21,13 @@ UNDONE_NS = 600 * NS
 TRIED_NS = 30 * NS
 
 
+class Approval(msgspec.Struct, frozen=True):
+    """What the operator approved of one decision."""
+
+    stances: list[Stance]
+    until_ns: int
+
+
 class Wishes(msgspec.Struct, frozen=True):
     """Orders given since the start; times are CLOCK_MONOTONIC."""
 
@@ -28,16 +36,39 @@ class Wishes(msgspec.Struct, frozen=True):
     objective: str = ""
     objective_until_ns: int = 0
     muted: dict[str, int] = {}  # workload -> until
-    approved: list[Stance] = []
-    approved_until_ns: int = 0
+    approvals: dict[str, Approval] = {}  # by the decision's number, oldest first
+
+    @property
+    def approved(self) -> list[Stance]:
+        """Return the stances that are approved; of a workload's the latest."""
+        each = (s for one in self.approvals.values() for s in one.stances)
+        return [*{stance.workload: stance for stance in each}.values()]
+
+    def approving(self, number: str, approval: Approval) -> Wishes:
+        """Return the wishes with one more approval, or the same one anew."""
+        others = {n: one for n, one in self.approvals.items() if n != number}
+        return msgspec.structs.replace(self, approvals={**others, number: approval})
+
+    def undoing(self, number: str, stances: Collection[Stance]) -> Wishes:
+        """Return the wishes without an approval, and without these in any other."""
+        undone = {(s.workload, s.act, s.resource) for s in stances}
+        approvals = {}
+        for name, one in self.approvals.items():
+            kept = [
+                s for s in one.stances if (s.workload, s.act, s.resource) not in undone
+            ]
+            if kept and name != number:
+                approvals[name] = Approval(kept, one.until_ns)
+        return msgspec.structs.replace(self, approvals=approvals)
 
     def current(self, now_ns: int) -> Wishes:
         """Return the wishes without those whose time is over."""
         changes: dict[str, object] = {}
         if self.objective and now_ns >= self.objective_until_ns:
             changes |= {"objective": "", "objective_until_ns": 0}
-        if self.approved and now_ns >= self.approved_until_ns:
-            changes |= {"approved": [], "approved_until_ns": 0}
+        approvals = {n: a for n, a in self.approvals.items() if a.until_ns > now_ns}
+        if approvals != self.approvals:
+            changes["approvals"] = approvals
         muted = {name: end for name, end in self.muted.items() if end > now_ns}
         if muted != self.muted:
             changes["muted"] = muted
@@ -53,15 +84,15 @@ class Wishes(msgspec.Struct, frozen=True):
         for name, mode in self.modes.items():
             if name in policy.workloads:
                 policy = policy.with_mode(mode, name)
-        if self.approved:
-            policy = _advice_taken(policy)
+        if self.approvals:
+            policy = advice_taken(policy)
         if self.muted:
             spared = (*policy.never_touch, *map(_literal, sorted(self.muted)))
             policy = policy.model_copy(update={"never_touch": spared})
         return policy
 
 
-def _advice_taken(policy: Policy) -> Policy:
+def advice_taken(policy: Policy) -> Policy:
     """Return the policy in which what is only advised may be done."""
     advised = [n for n, entry in policy.workloads.items() if entry.mode is Mode.ADVISE]
     for name in advised:

@@ -179,7 +179,7 @@ def test_a_day_with_the_agent(shell):
     assert shell.json("plan")["settings"]
 
     assert "back" in shell("undo", str(story["id"]))
-    assert until(lambda: not shell.weight(), 90)  # it is let go step by step
+    assert until(lambda: not shell.weight(), 5)  # at once, not step by step
     assert until(lambda: shell.json("explain", str(story["id"]))["written"][0]["end"])
 
     assert "advise" in shell("mode", "advise")

@@ -66,6 +66,10 @@ class Surveyor:
             frozenset(),
         )
 
+    def another(self) -> Surveyor:
+        """Return a surveyor of the same machine; its readings do not count here."""
+        return Surveyor(self._cgroups, self._sysfs, self._proc, self._clock)
+
     def survey(self, stances: Iterable[Stance], paths: dict[str, str]) -> Ground:
         """Read what these stances could touch; vanished files are left out."""
         wanted = [(s, paths[s.workload]) for s in stances if s.workload in paths]

@@ -61,6 +61,7 @@ class Reflex:
     ) -> None:
         """Start without a module; see attach()."""
         self._surveyor, self._clock = surveyor, clock
+        self._aside = surveyor.another()  # for what is only planned
         self._classes, self._handle = classes, Handle.CGROUP
         self._ids: dict[str, int] = {}  # workload -> cgroup id
         self._ground = Ground()
@@ -222,6 +223,22 @@ class Reflex:
             leases = held.values()
             step = taken(stances, view, leases, before, withdrawn, law.settings)
         return Acted(new_leases, refused + new, wanted, step)
+
+    def dry(
+        self,
+        stances: Sequence[Stance],
+        found: Mapping[str, Found],
+        window: Window,
+        bounds: dict[str, Bound],
+    ) -> tuple[list[Setting], Ground]:
+        """Return what a step would want held by these stances; nothing comes of it.
+
+        On the CPU by the handle of now: no scheduler is started to plan for one.
+        """
+        cgroups = {name: one.cgroup for name, one in found.items()}
+        ground = self._aside.survey(stances, cgroups)
+        view = View(window, ground, bounds, None, self._handle)
+        return enforce(stances, view, self.held, self._state).settings, ground
 
     def _handled(self, stances: Sequence[Stance], withdrawn: Collection[Key]) -> Handle:
         """Return by what CPU stances can be held now; the scheduler only if needed."""

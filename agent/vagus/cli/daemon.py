@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from vagus.apply.reflex import Reflex
 from vagus.cli.server import Order, Server
 from vagus.errors import VagusError
-from vagus.flow import Record, Stance
+from vagus.flow import Mode, Proposal, Record, Stance
 from vagus.loop import Loop
 from vagus.orders import orders
 from vagus.policy.model import Keep
@@ -59,7 +59,7 @@ class Daemon:
     def rule(self, loop: Loop) -> None:
         """Take orders for this loop from now on, and show the time left of leases."""
         self._reflex = loop.parts.reflex
-        self._orders |= orders(loop, self.allowed)
+        self._orders |= orders(loop, self.allowed, self.number)
 
     def put(self, record: Record) -> None:
         """Put a window on record; never waits."""
@@ -99,19 +99,32 @@ class Daemon:
             return
         self.recorder.put_policy(record.wall_ns, record.policy, text)
 
+    def number(self, proposal: Proposal, mode: Mode) -> int:
+        """Return the latest decision's number; 0 where that is not (yet) this one."""
+        if self.recorder is None:
+            return 0
+        try:
+            with Reader(self.recorder.path) as reader:
+                found = reader.decisions(limit=1)
+        except VagusError as error:
+            log.warning("%s", error)
+            return 0
+        wanted = proposal.decider, proposal.stances, mode
+        for one in found:
+            if (one.proposal.decider, one.proposal.stances, one.mode) == wanted:
+                return one.id
+        return 0
+
     def allowed(self, number: str) -> list[Stance] | None:
         """Return what a recorded decision allowed or advised; None without one."""
         if self.recorder is None or not number.isdecimal():
             return None
         try:
             with Reader(self.recorder.path) as reader:
-                decision = reader.decision(int(number))
+                return reader.allowed(int(number))
         except VagusError as error:
             log.warning("%s", error)
             return None
-        if decision is None or decision.verdict is None:
-            return None
-        return [*decision.verdict.allowed, *decision.verdict.advised]
 
 
 def _recorder(path: Path, version: str, keep: Keep | None) -> Recorder:

@@ -26,7 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "plan": ("plan", "show what stands or would stand now, and what is refused"),
     "approve": ("orders", "apply for an hour what a decision only advised"),
     "undo": ("orders", "take a decision back: ID or 'all'"),
-    "mute": ("orders", "leave a workload alone for a while"),
+    "mute": ("orders", "leave a workload alone for a while: UNIT or ID"),
     "reload": ("orders", "have the agent read its policy again"),
     "mode": ("orders", "show or set how far Vagus may go: observe, advise, enforce"),
     "say": ("say", "tell the agent in plain words what matters now; plan first"),

@@ -30,7 +30,9 @@ def _number(parser: argparse.ArgumentParser) -> None:
 
 
 def _mute(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("workload", metavar="UNIT")
+    parser.add_argument(
+        "workload", metavar="UNIT|ID", help="a workload, or those of a decision"
+    )
     parser.add_argument(
         "--for", dest="span", metavar="TIME", default="1h", help="how long (1h)"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,8 @@ class Plan(msgspec.Struct, frozen=True):
     refused: list[Refusal]  # what does not, and why
     settings: list[Setting]  # what is held, or would be
     source: str = "agent"  # agent, or record where none answered: of then, not of now
+    decision: int = 0  # what `vagus approve` takes; 0 while it is not on record
+    advised: list[Stance] = []  # would stand besides, of workloads only advised on
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +76,8 @@ def from_record(path: Path) -> Plan:
     return Plan(
         *(verdict.mode, objective, verdict.allowed, verdict.refused, settings),
         source="record",
+        decision=decisions[0].id,
+        advised=verdict.advised,
     )
 
 
@@ -87,9 +92,11 @@ def page(found: Plan, paint: Paint, columns: int) -> str:
     sheet.head(f"{paint('bold', found.mode.value)}: what {will}")
     sheet.part("FOR", [found.objective or none])
     sheet.part("STANCES", [words.stances(found.allowed)])
-    settings: list[list[str | Cell]] = [
-        [one.workload, one.knob, one.value, one.why] for one in found.settings
-    ]
+    if found.advised:
+        sheet.part("ADVISED", [words.stances(found.advised)])
+    advised = {one.workload for one in found.advised}
+    settings = _settings(one for one in found.settings if one.workload not in advised)
+    would = _settings(one for one in found.settings if one.workload in advised)
     refused: list[list[str | Cell]] = [
         [one.workload, one.code, one.sentence] for one in found.refused
     ]
@@ -98,4 +105,12 @@ def page(found: Plan, paint: Paint, columns: int) -> str:
             sheet.rows(label, rows)
         else:
             sheet.part(label, ["none"], "dim")
+    if would:
+        sheet.rows("WOULD BE", would)
+    if found.decision and (found.mode is Mode.ADVISE or found.advised):
+        sheet.part("APPROVE", [f"vagus approve {found.decision}"])
     return sheet.text()
+
+
+def _settings(settings: Iterable[Setting]) -> list[list[str | Cell]]:
+    return [[one.workload, one.knob, one.value, one.why] for one in settings]

@@ -26,6 +26,7 @@ KINDS = (
         "lease-end",
         "policy",
         "policy-refused",
+        "order",
         "stand-down",
         "decider-broke",
         "scheduler",

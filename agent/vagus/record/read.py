@@ -237,6 +237,20 @@ class Reader:
         found = self._decisions("id = ?", (number,), 1)
         return found[0] if found else None
 
+    def allowed(self, number: int) -> list[Stance] | None:
+        """Return what a decision last let stand or advised; None without one.
+
+        Verdicts that let nothing stand, since it was undone, are passed over.
+        """
+        if self.decision(number) is None:
+            return None
+        row = self._db.execute(
+            "SELECT allowed, advised FROM verdicts WHERE decision = ?"
+            " AND (allowed != '[]' OR advised != '[]') ORDER BY rowid DESC LIMIT 1",
+            (number,),
+        ).fetchone()
+        return [s for text in row or () for s in self._stances.decode(text)]
+
     def _decisions(
         self, where: str, values: tuple[object, ...], limit: int
     ) -> list[Decision]:

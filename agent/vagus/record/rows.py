@@ -13,6 +13,7 @@ from vagus.flow import (
     Effect,
     Lease,
     LeaseEnd,
+    Mode,
     Proposal,
     Record,
     Refusal,
@@ -47,8 +48,9 @@ class Writer:
         self._session = session
         self._session_id = 0
         self._packer = Packer(self._face)
-        # The latest proposal and its decision: another verdict on it is no new one.
-        self._last: tuple[Proposal | None, int] = (None, 0)
+        # The latest decision and what it is about: another verdict on it is no new
+        # one, but in another mode, where it does something else.
+        self._last: tuple[tuple[Proposal, Mode | None] | None, int] = (None, 0)
         # Which decision a lease or an effect comes from: the first that allowed the
         # stance that stands.  Who says the same again has changed nothing.
         self._authors: dict[tuple[str, str], int] = {}
@@ -118,11 +120,12 @@ class Writer:
         proposal = record.proposal
         if proposal is None:
             return None
+        about = proposal, record.verdict.mode if record.verdict else None
         known, number = self._last
-        if proposal != known:
+        if about != known:
             row = _decision_row(window, record, proposal)
             number = _insert(self._db, "decisions", row)
-            self._last = (proposal, number)
+            self._last = (about, number)
         if record.verdict is not None:
             self._verdict(window, record, number, record.verdict)
         return number
@@ -133,11 +136,13 @@ class Writer:
         row = (window, record.wall_ns, decision, verdict.mode, _json(verdict.allowed))
         basis = _json(record.basis) if record.basis else ""
         _insert(self._db, "verdicts", (*row, _json(verdict.advised), basis))
-        for stance in verdict.allowed:
+        # What is only advised writes nothing.
+        standing = verdict.allowed if verdict.mode is Mode.ENFORCE else []
+        for stance in standing:
             if stance not in self._standing:
                 self._authors[stance.workload, stance.resource.value] = decision
                 self._authors[stance.workload, ""] = decision
-        self._standing = verdict.allowed
+        self._standing = standing
 
     def _author(self, workload: str, resource: str) -> int | None:
         found = self._authors.get((workload, resource))

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from vagus.cli import run as verb
-from vagus.flow import Act, Resource, Stance
+from vagus.flow import Act, Mode, Resource, Stance
 from vagus.policy.load import loads
 from vagus.record.read import Reader
 
@@ -79,6 +79,11 @@ def test_the_daemon_keeps_windows_and_the_policy_text(tmp_path, tick_record):
     protect = Stance("shop", Act.PROTECT, Resource.CPU, 2)
     assert protect in daemon.allowed("1")
     assert daemon.allowed("9") is None and daemon.allowed("x") is None
+    said = tick_record(32).proposal
+    assert daemon.number(said, Mode.ENFORCE) == 1
+    # Not on record yet: rather none than another's number.
+    assert daemon.number(said, Mode.ADVISE) == 0
+    assert daemon.number(replace(said, stances=[protect]), Mode.ENFORCE) == 0
 
 
 def test_the_record_is_kept_as_the_policy_says(tmp_path, tick_record):

@@ -146,7 +146,19 @@ def test_plan(both):
     setting = Setting("shop", "cpu.weight", "/shop/cpu.weight", "5000", "protect cpu 3")
     refusal = Refusal("budget", "12 actions in this minute are enough", "backup")
     found = plan.Plan(Mode.ADVISE, "Keep the shop fast.", [SHOP], [refusal], [setting])
+    found = replace(found, decision=7)
     both("plan", plan.page(found, Paint(), 80), found)
+
+
+def test_plan_of_which_a_part_is_only_advised(both):
+    held = Setting("shop", "cpu.weight", "/shop/cpu.weight", "5000", "protect cpu 3")
+    would = Setting("backup", "io.weight", "/backup/io.weight", "10", "yield io 2")
+    found = plan.Plan(
+        *(Mode.ENFORCE, "Keep the shop fast.", [SHOP], [], [held, would]),
+        decision=7,
+        advised=[BACKUP],
+    )
+    both("plan-advised", plan.page(found, Paint(), 80), found)
 
 
 def test_say(both):

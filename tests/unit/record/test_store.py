@@ -14,6 +14,7 @@ import pytest
 from tests.unit.record import writing
 
 from vagus.errors import RecordError
+from vagus.flow import Mode
 from vagus.record import schema
 from vagus.record.read import Reader
 from vagus.record.store import Recorder
@@ -81,6 +82,49 @@ def test_leases_and_effects_know_their_decision(story):
         assert reader.live_leases() == []
         refused = reader.refused(first.id)
         assert [one.stage for one in refused] == ["verify", "apply"]
+
+
+def in_mode(record, mode, decider, *granted):
+    """Return a record with the decision of tick 32, made by another in a mode."""
+    change = msgspec.structs.replace
+    proposal = change(record.proposal, decider=decider)
+    verdict = change(record.verdict, mode=mode)
+    return change(record, proposal=proposal, verdict=verdict, granted=[*granted])
+
+
+def test_advice_that_was_approved_is_not_who_wrote(tmp_path, tick_record):
+    record = tick_record(32)
+    with Recorder(tmp_path / "r.db") as recorder:
+        recorder.put(in_mode(record, Mode.ADVISE, "llm"))
+        recorder.put(in_mode(record, Mode.ENFORCE, "operator", *record.granted))
+    with Reader(tmp_path / "r.db") as reader:
+        assert [one.mode for one in reader.decisions()] == ["advise", "enforce"]
+        assert {one.decision for one in reader.leases()} == {2}
+
+
+def test_another_mode_is_another_decision_and_the_first_stays_as_it_was(
+    tmp_path, tick_record
+):
+    record = tick_record(32)
+    with Recorder(tmp_path / "r.db") as recorder:
+        recorder.put(in_mode(record, Mode.ENFORCE, "llm", record.granted[0]))
+        # What is held eases back: still the first one's doing.
+        recorder.put(in_mode(record, Mode.ADVISE, "llm", record.granted[1]))
+    with Reader(tmp_path / "r.db") as reader:
+        assert [one.mode for one in reader.decisions()] == ["enforce", "advise"]
+        assert {one.decision for one in reader.leases()} == {1}
+
+
+def test_what_a_decision_let_stand_is_known_after_it_was_undone(tmp_path, tick_record):
+    record = tick_record(32)
+    undone = msgspec.structs.replace(record.verdict, allowed=[])
+    with Recorder(tmp_path / "r.db") as recorder:
+        recorder.put(record)
+        recorder.put(msgspec.structs.replace(record, verdict=undone))
+    with Reader(tmp_path / "r.db") as reader:
+        assert reader.decision(1).allowed == []
+        assert reader.allowed(1) == record.verdict.allowed
+        assert reader.allowed(2) is None
 
 
 def test_live_leases_are_those_without_an_end(tmp_path, tick_record):
