@@ -76,6 +76,12 @@ class Budget(f.Part):
     actions_per_minute: Annotated[int, f.number(0, 600, "the limit of")] = Field(
         12, description="New or changed stances in any 60 seconds, all together."
     )
+    # Under 2 nothing could be set and let go again.
+    flips_per_minute: Annotated[int, f.number(2, 600, "the limit of")] = Field(
+        2,
+        description="How often in any 60 seconds one knob may change direction, from"
+        " tighter to looser or back; what is not needed any more is held meanwhile.",
+    )
     workloads: Annotated[int, f.number(0, 4096, "the limit of")] = Field(
         16, description="Workloads with a stance at the same time."
     )
