@@ -28,6 +28,7 @@ from vagus.flow import (
     Window,
 )
 from vagus.parts import Parts
+from vagus.policy.knobs import LEAVE_ALONE_NS
 from vagus.reaction import Reactions
 from vagus.senses import WAKING, Senses
 from vagus.settings import Facts, verify_settings
@@ -45,8 +46,6 @@ APART_NS = 20_000_000
 REFLEX_REST = 20
 # While something is withdrawn, which is seldom: there every 100 ms hurt somebody.
 ASKING_REST = 4
-# How long a knob is left alone that somebody else has set.
-LEAVE_ALONE_NS = 600 * NS
 log = logging.getLogger("vagus")
 
 
