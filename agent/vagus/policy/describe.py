@@ -22,6 +22,12 @@ from vagus.policy.thresholds import ByteUses, Percents, ShareUses, Times
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a policy file, for editors."""
     found = Policy.model_json_schema(by_alias=True)
+    # A workload may be a name alone: its match is filled in before it is looked at.
+    del found["$defs"]["Workload"]["required"]
+    named = found["properties"]["workloads"]
+    named["additionalProperties"] = {
+        "anyOf": [named["additionalProperties"], {"type": "null"}]
+    }
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | found
 
 
