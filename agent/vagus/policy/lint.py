@@ -13,6 +13,8 @@ from vagus.policy.model import Policy
 from vagus.policy.nodes import Key
 from vagus.policy.workload import Match, Workload
 
+# It is renewed with 0.6 of it left, by a loop that may rest for most of a second.
+LEASE_MS = 1_500
 WILD = re.compile(r"[*?[]")
 MODEL_READS_BYTES = 400  # of an objective; docs/stance.md
 
@@ -35,6 +37,12 @@ def warnings(policy: Policy) -> Iterator[tuple[Key, str]]:
         yield ("objective",), cut
     if policy.budget.actions_per_minute == 0:
         yield ("budget", "actions_per_minute"), "0 lets nothing ever be changed"
+    if policy.budget.lease_ms < LEASE_MS:
+        what = (
+            f"under {LEASE_MS / 1000:g}s an agent that is late once loses it, and knobs"
+            " go back and forth"
+        )
+        yield ("budget", "lease"), what
 
 
 def _workload(
