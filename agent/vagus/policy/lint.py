@@ -37,6 +37,9 @@ def warnings(policy: Policy) -> Iterator[tuple[Key, str]]:
         yield ("objective",), cut
     if policy.budget.actions_per_minute == 0:
         yield ("budget", "actions_per_minute"), "0 lets nothing ever be changed"
+    if "agent_cpu_pct" in policy.budget.model_fields_set:
+        what = "nothing is slowed down by it; `vagus top` shows what the agent uses"
+        yield ("budget", "agent_cpu"), what
     if policy.budget.lease_ms < LEASE_MS:
         what = (
             f"under {LEASE_MS / 1000:g}s an agent that is late once loses it, and knobs"

@@ -106,7 +106,10 @@ class Budget(f.Part):
     agent_cpu_pct: Annotated[
         float, f.percentage(0.1, 100, "the limit of"), f.QUANTITY
     ] = Field(
-        2.0, alias="agent_cpu", description="Share of one CPU for the agent's loop."
+        2.0,
+        alias="agent_cpu",
+        description="Share of one CPU that the agent's loop should stay under; a mark"
+        " to compare with what `vagus top` shows. Nothing is slowed down by it.",
     )
     cooldown_ns: Annotated[int, f.duration(0, 3600 * S, "the limit of"), f.QUANTITY] = (
         Field(
