@@ -235,6 +235,7 @@ def is_described(one):
     return bool(is_service and one.identity.unit_description)
 
 
+# Half as many: a case is up to eight verdicts, and takes 30 ms to draw and check.
 @settings(max_examples=CASES // 2, deadline=None)
 @given(
     policies(),
@@ -294,7 +295,7 @@ def test_no_verdict_leaves_the_bounds(proposal, window, policy, state, now):
     assert v.verify(*before, now) == (verdict, after)
 
 
-@settings(max_examples=CASES // 2, deadline=None)
+@settings(max_examples=CASES, deadline=None)
 @given(proposals, windows(), policies(), nows)
 def test_asking_again_changes_nothing(proposal, window, policy, now):
     """The same proposal, as time goes by, settles; it does not flip."""

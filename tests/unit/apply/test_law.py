@@ -464,6 +464,7 @@ def test_law_settles_on_noisy_constant_input(stances, noise, word):
         assert len(values) <= 4, f"{path}: {values}"
 
 
+# A twentieth: a case is 600 steps of the law, and takes 50 ms.
 @settings(deadline=None, max_examples=CASES // 20)
 @given(st.lists(st.booleans(), min_size=60, max_size=60))
 def test_law_a_limit_that_helps_does_not_ring(noise):
