@@ -38,17 +38,36 @@ struct vagus_bpf {
 /* libbpf's print function has no argument of ours: whose call this thread is in. */
 static _Thread_local struct vagus_bpf *caller;
 
+/* What is wrong is said at the end: where the log is full, its beginning goes. */
+static void keep(struct vagus_bpf *bpf, const char *text, size_t bytes)
+{
+	const size_t room = sizeof(bpf->log) - 1;
+	size_t before = bpf->log_used;
+
+	if (bytes > room) {
+		text += bytes - room;
+		bytes = room;
+	}
+	if (before > room - bytes)
+		before = room - bytes;
+	memmove(bpf->log, bpf->log + bpf->log_used - before, before);
+	memcpy(bpf->log + before, text, bytes);
+	bpf->log_used = before + bytes;
+	bpf->log[bpf->log_used] = '\0';
+}
+
 static int print(enum libbpf_print_level level, const char *format, va_list args)
 {
-	size_t room;
 	int length;
+	char *text;
 
 	if (level > LIBBPF_INFO || !caller)
 		return 0;
-	room = sizeof(caller->log) - caller->log_used;
-	length = vsnprintf(caller->log + caller->log_used, room, format, args);
-	if (length > 0)
-		caller->log_used += (size_t)length < room ? (size_t)length : room - 1;
+	length = vasprintf(&text, format, args);
+	if (length < 0)
+		return length;
+	keep(caller, text, (size_t)length);
+	free(text);
 	return length;
 }
 

@@ -3,7 +3,7 @@
  * Load one CO-RE object through libbpf and read its maps.
  *
  * Every call that fails returns a negative errno; what libbpf had to say is in
- * vagus_bpf_log() until the next call on the same object.
+ * vagus_bpf_log() until the next call on the same object: the last 16 KiB of it.
  */
 #ifndef VAGUS_BPF_H
 #define VAGUS_BPF_H

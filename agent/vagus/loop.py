@@ -32,6 +32,7 @@ from vagus.flow import (
     Window,
 )
 from vagus.parts import Parts
+from vagus.policy.knobs import LEAVE_ALONE_NS
 from vagus.policy.model import Policy
 from vagus.reaction import Reactions
 from vagus.senses import WAKING, Senses
@@ -51,8 +52,6 @@ APART_NS = 20_000_000
 REFLEX_REST = 20
 # While something is withdrawn, which is seldom: there every 100 ms hurt somebody.
 ASKING_REST = 4
-# How long a knob is left alone that somebody else has set.
-LEAVE_ALONE_NS = 600 * NS
 log = logging.getLogger("vagus")
 
 
@@ -364,6 +363,7 @@ class Loop:
     def undo(self, number: str, stances: Sequence[Stance], until_ns: int) -> None:
         """Give a decision's stances back now; they are not tried before a time."""
         self.course.undo(number, stances, until_ns)
+        self.parts.reflex.begin_anew()  # the operator's word is no oscillation
         if self.window is not None:
             self._hold(self.window)
 

@@ -32,8 +32,9 @@ from vagus.decide.static import Static
 from vagus.errors import ModelError, VagusError
 from vagus.flow import Decider, Effect, Identity, Record, Role, Sensor
 from vagus.kmod import Module
-from vagus.loop import LEAVE_ALONE_NS, Loop
+from vagus.loop import Loop
 from vagus.parts import Parts, Port
+from vagus.policy.knobs import LEAVE_ALONE_NS
 from vagus.policy.load import load
 from vagus.policy.model import Policy
 from vagus.record.redact import redactor

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""How many cases a property gets: 1,000 in `make test`, 20,000 in `make soak`."""
+"""How many cases a property gets: 1,000 in `make test`, 20,000 in `make soak`.
+
+A property whose cases are long takes a part of them, and says there why.
+"""
 
 import os
 

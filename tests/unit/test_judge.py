@@ -351,7 +351,7 @@ def test_judge_does_not_test_while_the_reflex_has_let_go():
     assert not world.judge.withheld([PROTECT])
 
 
-@settings(max_examples=CASES // 5)
+@settings(max_examples=CASES)
 @given(st.integers(0, 10_000), st.floats(0.0, 0.15), st.floats(3, 40))
 def test_judge_keeps_a_real_effect_under_noise(seed, noise, factor):
     """Three times and more is far beyond a noise of 15 %."""

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vagus import abi, native
+from vagus._native import ffi, lib
 from vagus.abi import EventType
 from vagus.errors import (
     AbiMismatch,
@@ -371,6 +372,18 @@ def test_signal_outside_the_guard_still_kills(tmp_path: Path) -> None:
 def test_object_that_was_not_built_names_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(FeatureMissing, match="make ebpf"):
         native.BpfObject(tmp_path / "block.bpf.o")
+
+
+def test_the_end_of_what_libbpf_says_is_kept() -> None:
+    """The verifier's last line says what is wrong, behind pages of what it tried."""
+    out = ffi.new("struct vagus_bpf **")
+    path = b"/begin" + b"x" * 40_000
+    assert lib.vagus_bpf_open(path, out) < 0
+    text: bytes = ffi.string(lib.vagus_bpf_log(out[0]))
+    lib.vagus_bpf_close(out[0])
+    why = text.rpartition(b"x: ")[2].decode().lower()
+    assert "too" in why and "long" in why and b"begin" not in text
+    assert 8_000 < len(text) < 16_384
 
 
 def test_what_libbpf_says_is_in_the_error(tmp_path: Path) -> None:

@@ -35,7 +35,9 @@ workloads:
 never_touch: [postgresql.service, /secret.slice/**, dont-*]
 budget: {actions_per_minute: 4, workloads: 3, cooldown: 5s}
 """
-USERS = "/user.slice/user-1000.slice/user@1000.service/app.slice"
+MANAGER = "/user.slice/user-1000.slice/user@1000.service"
+USERS = f"{MANAGER}/app.slice"
+SESSION = "/user.slice/user-1000.slice/session-2.scope"
 PLACES = {
     "postgres": "/system.slice/system-postgresql.slice/postgresql@15-main.service",
     "hidden": "/secret.slice/x.service",
@@ -238,6 +240,15 @@ def test_static_stances_are_the_operators_word():
         workload("stranger", exe="/usr/bin/python3.13"),
         workload("stranger", exe="/usr/bin/nginx (deleted)"),
         workload("stranger", exe="/usr/../tmp/nginx"),
+        # LD_PRELOAD=./miner.so /usr/sbin/nginx: anybody may start what is installed.
+        workload("stranger", exe="/usr/sbin/nginx"),
+        workload("miner", cgroup=f"{USERS}/miner.scope", exe="/usr/bin/firefox"),
+        # What systemd says of a session or a container is not what runs in it.
+        workload("session-2", cgroup=SESSION, exe="/usr/bin/x", description="Of eve"),
+        workload("box", cgroup="/system.slice/docker-1.scope", description="A box"),
+        # A container that calls its own cgroup like a unit of the machine's.
+        workload("ssh", cgroup="/lxc.payload.c1/ssh.service", description="OpenSSH"),
+        workload("user@1000", cgroup=MANAGER, description="User Manager"),
         workload("stranger", cgroup=f"{USERS}/stranger.service", description="Shop"),
         # Named in the sentence, but by a name of the user's own choice.
         workload("shop", cgroup=f"{USERS}/shop.service", policy="shop", by="unit"),
@@ -267,7 +278,7 @@ def test_own_word_is_enough_to_yield():
     "one",
     [
         workload("stranger", description="Some system service"),
-        workload("stranger", exe="/usr/sbin/nginx"),
+        workload("stranger", cgroup="/x.slice/x-y.slice/a.service", description="It"),
         workload("shop", exe="/tmp/x"),
         workload("billing", cgroup="/billing"),
     ],

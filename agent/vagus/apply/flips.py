@@ -2,13 +2,15 @@
 """A bound on oscillation: how often a minute a knob may change direction; pure.
 
 A knob goes away from neutral (tighter) or back (looser); a flip is a change of
-that direction.  One that has used up its flips stays as it is, or stays free;
-letting go is always allowed, since that is the safe direction.
+that direction.  To protect is urgent and to relax is not, so it is relaxing that
+waits: a knob flips back only where it may flip once more within the same minute.
+What the judge, verification or the operator ends is let go at once, whatever the
+bound says; then tightening has to wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -17,7 +19,7 @@ from vagus.apply.aims import slot
 from vagus.flow import Lease, Refusal, Setting
 
 MINUTE_NS = 60_000_000_000
-FLIPS_PER_MINUTE = 2
+REMEMBERED = 1024  # knobs that are free; whose direction is the longest known go
 
 Slot = tuple[str, str]
 
@@ -46,9 +48,14 @@ def bounded(
     held: Mapping[Slot, Lease],
     history: Mapping[Slot, Moves],
     now_ns: int,
-    per_minute: int = FLIPS_PER_MINUTE,
+    per_minute: int,
+    relaxed: Collection[Slot] = (),
 ) -> Bounded:
-    """Return the settings without those that would flip a knob too often."""
+    """Return the settings without those that would flip a knob too often.
+
+    `relaxed`: what the law lets go because it is not needed any more, so that it may
+    be held some time longer.
+    """
     allowed, refused, after = [], [], dict(history)
     wanted = set()
     for setting in settings:
@@ -60,16 +67,28 @@ def bounded(
             allowed.append(setting)
             continue
         moves = _moved(after.get(key), tighter, now_ns)
-        if len(moves.flips_ns) <= per_minute:
+        if _fits(moves, now_ns, per_minute):
             after[key] = moves
             allowed.append(setting)
             continue
-        refused.append(_refusal(setting, len(moves.flips_ns) - 1))
+        refused.append(_refusal(setting, per_minute))
         if lease is not None:
             allowed.append(lease.setting)
     for key in held.keys() - wanted:
-        after[key] = _moved(after.get(key), False, now_ns)
-    return Bounded(allowed, _recent(after, held, now_ns), refused)
+        moves = _moved(after.get(key), False, now_ns)
+        if key not in relaxed or _fits(moves, now_ns, per_minute):
+            after[key] = moves
+            continue
+        refused.append(_refusal(held[key].setting, per_minute))
+        allowed.append(held[key].setting)
+    return Bounded(allowed, _recent(after, held), refused)
+
+
+def _fits(moves: Moves, now_ns: int, per_minute: int) -> bool:
+    """Tell whether a knob that has moved so is within the bound, and will be."""
+    most = per_minute if moves.tighter else per_minute - 1
+    is_flip = moves.flips_ns[-1:] == (now_ns,)
+    return not is_flip or len(moves.flips_ns) <= most
 
 
 def _tighter(setting: Setting, lease: Lease | None) -> bool | None:
@@ -94,19 +113,17 @@ def _moved(before: Moves | None, tighter: bool, now_ns: int) -> Moves:
 
 
 def _recent(
-    history: Mapping[Slot, Moves], held: Mapping[Slot, Lease], now_ns: int
+    history: Mapping[Slot, Moves], held: Mapping[Slot, Lease]
 ) -> dict[Slot, Moves]:
-    """Forget knobs that are free and did not flip within the minute."""
-    return {
-        key: moves
-        for key, moves in history.items()
-        if key in held or moves.flipped(now_ns) or moves.tighter
-    }
+    """Forget some knobs where many are free; to set one again is a flip, though."""
+    free = [key for key in history if key not in held]
+    forgotten = set(free[: max(0, len(free) - REMEMBERED)])
+    return {key: moves for key, moves in history.items() if key not in forgotten}
 
 
-def _refusal(setting: Setting, flips: int) -> Refusal:
+def _refusal(setting: Setting, per_minute: int) -> Refusal:
     sentence = (
-        f"{setting.knob} of {setting.workload} changed direction {flips} times "
-        "within a minute; it stays as it is"
+        f"{setting.knob} of {setting.workload} would change direction more than "
+        f"{per_minute} times within a minute; it stays as it is"
     )
     return Refusal("flips", sentence, setting.workload)

@@ -66,6 +66,7 @@ class Law(msgspec.Struct, frozen=True):
     settings: list[Setting]
     state: LawState
     refused: list[Refusal] = []
+    relaxed: list[Slot] = []  # let go at the end of the way back, not at once
 
 
 def enforce(
@@ -93,7 +94,7 @@ def enforce(
         for aim in found
         if not aim.limits or watches[aim.stance.resource].on
     )
-    tight, loose, eased = [], [], {}
+    tight, loose, eased, relaxed = [], [], {}, []
     for key, aim in goals.items():
         if (full or key not in held) and _admin_idle(aim, view, held):
             continue
@@ -111,8 +112,10 @@ def enforce(
         setting = _back(lease, eased[key], full, view)
         if setting is not None:
             loose.append(setting)
+        else:
+            relaxed.append(key)
     after = LawState(standing, watches, flows, eased)
-    return Law(_ordered(tight) + _ordered(loose)[::-1], after, refused)
+    return Law(_ordered(tight) + _ordered(loose)[::-1], after, refused, relaxed)
 
 
 def _classed(found: Iterable[Aim]) -> dict[Key, bool]:

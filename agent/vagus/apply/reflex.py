@@ -17,6 +17,7 @@ from vagus.apply.classes import Classes
 from vagus.apply.flips import Moves, bounded
 from vagus.apply.ground import Ground, Surveyor
 from vagus.apply.law import Key, LawState, Slot, enforce, key_of
+from vagus.apply.law import slot as slot_of
 from vagus.apply.leases import Holder
 from vagus.apply.step import taken
 from vagus.errors import KernelError
@@ -67,6 +68,7 @@ class Reflex:
         self._ground = Ground()
         self._state = LawState()
         self._history: dict[Slot, Moves] = {}
+        self._flips_per_minute = 2
         self._told: dict[tuple[str, str, Resource | None], int] = {}
         self._holder: Holder | None = None
         self._past: dict[str, int] = {}
@@ -143,7 +145,8 @@ class Reflex:
             self._holder.leave_alone_ns = leave_alone_ns
 
     def choose(self, policy: Policy) -> None:
-        """Follow the policy in by what CPU stances are held."""
+        """Follow the policy in by what CPU stances are held, and in the bounds."""
+        self._flips_per_minute = policy.budget.flips_per_minute
         self._classes.choose(policy.scheduler, policy.reserve.yield_pct)
         if Mode.ENFORCE not in policy.modes():
             self._classes.rest()
@@ -202,7 +205,9 @@ class Reflex:
             return Acted(refused=self._new(told, full), wanted=wanted)
         if handle is not self._handle:
             self._history, self._handle = {}, handle  # to hand over is no oscillation
-        flips = bounded(wanted, held, self._history, self._clock())
+        relaxed = self._may_stay(law.relaxed, held, gate)
+        now, most = self._clock(), self._flips_per_minute
+        flips = bounded(wanted, held, self._history, now, most, relaxed)
         self._history = flips.history
         self.flips_refused += len(flips.refused)
         try:
@@ -260,6 +265,15 @@ class Reflex:
         if full or settings != self._checked:
             self._passed, self._checked = gate(settings), settings
         return self._passed
+
+    def _may_stay(
+        self, relaxed: list[Slot], held: Mapping[Slot, Lease], gate: Gate
+    ) -> set[Slot]:
+        """Return which of these may be held some time longer, by the last gate."""
+        if not relaxed:
+            return set()
+        allowed, _ = gate([held[key].setting for key in relaxed])
+        return {slot_of(setting.knob, setting.path) for setting in allowed}
 
     def ended(self) -> list[LeaseEnd]:
         """Return how leases ended since the last call."""

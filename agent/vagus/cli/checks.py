@@ -7,7 +7,9 @@ Each reads below a root, so that a fake tree tests it; none changes anything.
 from __future__ import annotations
 
 import os
+import re
 import socket
+from collections.abc import Sequence
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
@@ -34,6 +36,8 @@ OTHERS = {
     "uresourced": "sets memory.low and weights of user sessions",
 }
 
+PYTHON = re.compile(r"(?:python|pypy)[\d.]*")
+VAGUS = re.compile(r"(?:^|/)(?:vagus|vagus\.cli\.main|vagus/cli/main\.py)$")
 ANOTHER = "a knob that one has leased is refused to the others"
 
 
@@ -284,16 +288,37 @@ def others(root: Path) -> list[Check]:
     # A command name has at most 15 characters.
     found = [name for name in OTHERS if name[:15] in names.values()]
     told = [f"{one}: {OTHERS[one]}" for one in found]
-    agents = sorted(
-        int(one.name)
-        for one, name in names.items()
-        if name == "vagus" and "run" in (_read(one / "cmdline") or "").split("\0")
-    )
+    lines = {one.name: (_read(one / "cmdline") or "").split("\0") for one in names}
+    agents = sorted(int(pid) for pid, argv in lines.items() if verb(argv) == "run")
     if len(agents) > 1:
         pids = ", ".join(map(str, agents))
         told.append(f"vagus: {len(agents)} agents (pids {pids}); {ANOTHER}")
     notes = [Check("others", State.NOTE, one) for one in told]
     return notes or [Check("others", State.OK, "no other resource controller runs")]
+
+
+def verb(argv: Sequence[str]) -> str:
+    """Return which verb of vagus a command line is; '' where it is none.
+
+    Started by its name, by a Python with the script, or as a module.
+    """
+    words = list(argv)
+    if words and PYTHON.fullmatch(os.path.basename(words[0])):
+        words = _script(words[1:])
+    if not words or not VAGUS.search(words[0]):
+        return ""
+    return next((word for word in words[1:] if not word.startswith("-")), "")
+
+
+def _script(words: Sequence[str]) -> list[str]:
+    """Return what a Python runs, and its arguments: what follows the options."""
+    rest = iter(words)
+    for word in rest:
+        if word == "-m" or not word.startswith("-"):
+            return [*rest] if word == "-m" else [word, *rest]
+        if word in ("-W", "-X"):
+            next(rest, None)
+    return []
 
 
 def _read(path: Path) -> str | None:

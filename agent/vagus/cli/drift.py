@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""`vagus verify`: every setting that is held against what the kernel has now."""
+"""`vagus verify`: every setting that is held against what the kernel has now.
+
+And those that were held until somebody else set the knob: such a lease ends at its
+next renewal, the module then knows no more of it, and the record does.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +18,32 @@ import msgspec
 from vagus.cli import common
 from vagus.cli.paint import Cell, Paint, table, width_for
 from vagus.errors import RecordError
+from vagus.policy.knobs import LEAVE_ALONE_NS
+from vagus.policy.units import duration_text
 from vagus.record.found import LeaseRow
 from vagus.record.read import Reader
+from vagus.text import escape
 
-STYLES = {"as held": "green", "drifted": "red", "gone": "dim"}
+STYLES = {"as held": "green", "drifted": "red", "lost": "red", "gone": "dim"}
+LATELY_NS = LEAVE_ALONE_NS  # a loss is told for as long as it has consequences
+ROWS = 5_000  # the newest leases, among which a loss is looked for
+S = 1_000_000_000
 NICE, POLICIES = "nice", {"0": "other", "3": "batch", "5": "idle"}  # sched(7)
 
 
 class Drift(msgspec.Struct, frozen=True):
-    """One held setting, as --json prints it."""
+    """One setting that is held, or was until lately, as --json prints it."""
 
-    state: str  # "as held", "drifted", "gone"
+    state: str  # "as held", "drifted", "gone"; "lost": held until somebody set it
     workload: str  # whose knob
     knob: str  # its name
     path: str  # below its file system's mount point
-    expected: str  # what the lease holds
+    expected: str  # what the lease holds, or held
     actual: str  # what the kernel says
     owner: str  # "lease 3", "lease 3 of port 4711" where it is another agent's
     why: str  # the stance
+    lost_ns: int = 0  # wall clock, when it was lost; 0 where it is held
+    alone_until_ns: int = 0  # wall clock; until then Vagus does not set it; 0: it may
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -50,36 +62,61 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one line a held setting; 1 where one is not as held."""
+    """Print one line a setting; 1 where one is not as held, or was lost lately."""
     from vagus.kmod import Module
 
     with Module() as module:
         held = [Held(one.id, one.owner, one.path, one.value) for one in module.leases()]
-    rows = known(args.record)
+    rows, past = known(args.record)
     classes = [row for row in rows.values() if row.lease < 0 and row.is_current]
     held += [Held(row.lease, 0, row.path, row.value) for row in classes]
-    found = drifts(held, rows, Path("/"))
+    now_ns = common.now_ns()
+    found = drifts(held, rows, Path("/")) + losses(past, held, Path("/"), now_ns)
     if args.json:
         common.print_json(found)
     elif not found:
         print("nothing is held")
     else:
-        print(listing(found, common.paint(), width_for(sys.stdout)), end="")
-    return int(any(one.state == "drifted" for one in found))
+        columns = width_for(sys.stdout)
+        print(listing(found, common.paint(), columns, now_ns), end="")
+    return int(any(one.state in ("drifted", "lost") for one in found))
 
 
-def known(record: Path) -> dict[int, LeaseRow]:
-    """Return what the record knows of the latest agent's leases, by number."""
+def known(record: Path) -> tuple[dict[int, LeaseRow], list[LeaseRow]]:
+    """Return the latest agent's live leases by number, and the newest of all."""
     try:
         with Reader(record) as reader:
-            return {row.lease: row for row in reader.live_leases()}
+            live = {row.lease: row for row in reader.live_leases()}
+            return live, reader.leases(limit=ROWS)
     except RecordError:
-        return {}
+        return {}, []
 
 
 def drifts(held: Sequence[Held], rows: dict[int, LeaseRow], root: Path) -> list[Drift]:
     """Compare each lease with its knob."""
     return [_drift(one, rows.get(one.id), root) for one in held]
+
+
+def losses(
+    past: Sequence[LeaseRow], held: Sequence[Held], root: Path, now_ns: int
+) -> list[Drift]:
+    """Return what was lost lately and is not held again, the latest loss of each."""
+    again = {one.path for one in held}
+    found = {}
+    for row in past:
+        lately = row.end and now_ns - row.end.wall_ns < LATELY_NS
+        if row.end and row.end.end == "lost" and lately and row.path not in again:
+            found[row.path] = _lost(row, row.end.wall_ns, root)
+    return list(found.values())
+
+
+def _lost(row: LeaseRow, lost_ns: int, root: Path) -> Drift:
+    one = _drift(Held(row.lease, 0, row.path, row.value), row, root)
+    # An agent that was started since does not know of the loss.
+    until_ns = lost_ns + LEAVE_ALONE_NS if row.is_current else 0
+    return msgspec.structs.replace(
+        one, state="lost", owner="nobody", lost_ns=lost_ns, alone_until_ns=until_ns
+    )
 
 
 def _drift(one: Held, row: LeaseRow | None, root: Path) -> Drift:
@@ -138,8 +175,8 @@ def _task(path: str, root: Path) -> str | None:
     return f"{fields[16]}\n{POLICIES.get(fields[38], fields[38])}"
 
 
-def listing(found: Sequence[Drift], paint: Paint, columns: int) -> str:
-    """Return the table."""
+def listing(found: Sequence[Drift], paint: Paint, columns: int, now_ns: int = 0) -> str:
+    """Return the table, and what follows from it."""
     rows: list[list[str | Cell]] = [
         [
             Cell(one.state, STYLES[one.state]),
@@ -156,4 +193,16 @@ def listing(found: Sequence[Drift], paint: Paint, columns: int) -> str:
     text = table(header, rows, paint, columns)
     if any(one.state == "drifted" for one in found):
         text += "somebody else set what drifted; theirs stays when the lease ends\n"
+    for one in found:
+        if one.state == "lost":
+            text += _told(one, now_ns)
     return text
+
+
+def _told(one: Drift, now_ns: int) -> str:
+    """Say when a knob was lost, and for how long it is left alone."""
+    ago = duration_text(max(0, now_ns - one.lost_ns) // S * S)
+    left = max(0, one.alone_until_ns - now_ns) // S * S
+    alone = f"left alone for another {duration_text(left)}" if left else "free again"
+    who = escape(one.workload or os.path.dirname(one.path))
+    return f"{one.knob} of {who}: somebody else set it {ago} ago; {alone}\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`vagus policy check|diff|explain|schema|show`: policy files."""
+"""`vagus policy check|diff|explain|schema|default`: policy files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from vagus.cli import common
-from vagus.policy import describe, load
+from vagus.policy import describe, load, nodes
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +23,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     common.json_option(diff)
     explain = actions.add_parser("explain", help="what a field means")
     explain.add_argument("field", nargs="?", default="", help="budget.lease; all")
+    common.json_option(explain)
     actions.add_parser("schema", help="the JSON Schema, for editors")
-    actions.add_parser("default", help="a policy to begin one's own with")
+    default = actions.add_parser("default", help="a policy to begin one's own with")
+    common.json_option(default)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -93,7 +95,10 @@ def _diff(args: argparse.Namespace) -> int:
 
 
 def _explain(args: argparse.Namespace) -> int:
-    print(describe.explain(args.field))
+    if args.json:
+        common.print_json(describe.facts(args.field))
+    else:
+        print(describe.explain(args.field))
     return 0
 
 
@@ -103,5 +108,10 @@ def _schema(args: argparse.Namespace) -> int:
 
 
 def _default(args: argparse.Namespace) -> int:
-    sys.stdout.write(load.default_text())
+    text = load.default_text()
+    if args.json:
+        tree, _ = nodes.read(text.encode())
+        common.print_json(tree.data if tree else None)
+    else:
+        sys.stdout.write(text)
     return 0

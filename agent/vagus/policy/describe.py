@@ -22,6 +22,12 @@ from vagus.policy.thresholds import ByteUses, Percents, ShareUses, Times
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a policy file, for editors."""
     found = Policy.model_json_schema(by_alias=True)
+    # A workload may be a name alone: its match is filled in before it is looked at.
+    del found["$defs"]["Workload"]["required"]
+    named = found["properties"]["workloads"]
+    named["additionalProperties"] = {
+        "anyOf": [named["additionalProperties"], {"type": "null"}]
+    }
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | found
 
 
@@ -30,28 +36,42 @@ def explain(field: str = "") -> str:
 
     Raises PolicyError with a suggestion where there is no such field.
     """
-    path = _find(field)
-    part = part_at(Policy, path)
+    found = facts(field)
     lines = []
-    if path:
-        lines.append(f"{field_text(path)}: {_about(path)}")
-        if part is None:
-            lines.append(f"  default: {_default(path)}")
-        if len(path) > 1 and path[0] == "limits" and path[1] in KNOBS:
-            facts = KNOBS[str(path[1])]
-            knob = str(path[1])
-            least, most = (
-                knob_text(knob, v) for v in (facts.kernel_min, facts.kernel_max)
-            )
-            unit = f" {facts.unit}" if facts.unit == "us" else ""
-            lines.append(
-                f"  the kernel takes {least} to {most}{unit} ({facts.source});"
-                f" without a limit here {knob_text(knob, facts.least)}"
-                f" to {knob_text(knob, facts.most)}"
-            )
-    for key in keys_below(Policy, path):
-        lines.append(f"  {key}: {_about((*path, key))}")
+    if field:
+        lines.append(f"{found['field']}: {found['about']}")
+    if "default" in found:
+        lines.append(f"  default: {found['default']}")
+    if "kernel" in found:
+        lines.append(f"  {found['kernel']}")
+    lines += [f"  {key}: {about}" for key, about in found["below"].items()]
     return "\n".join(lines)
+
+
+def facts(field: str = "") -> dict[str, Any]:
+    """Return what explain() says, in parts; what does not apply is not there."""
+    path = _find(field)
+    found: dict[str, Any] = {"field": field_text(path), "about": ""}
+    if path:
+        found["about"] = _about(path)
+        if part_at(Policy, path) is None:
+            found["default"] = _default(path)
+        if len(path) > 1 and path[0] == "limits" and path[1] in KNOBS:
+            found["kernel"] = _kernel(str(path[1]))
+    below = keys_below(Policy, path)
+    return found | {"below": {key: _about((*path, key)) for key in below}}
+
+
+def _kernel(knob: str) -> str:
+    """Say what the kernel takes of a knob, and Vagus where no limit is given."""
+    of = KNOBS[knob]
+    least, most = (knob_text(knob, v) for v in (of.kernel_min, of.kernel_max))
+    unit = f" {of.unit}" if of.unit == "us" else ""
+    return (
+        f"the kernel takes {least} to {most}{unit} ({of.source});"
+        f" without a limit here {knob_text(knob, of.least)}"
+        f" to {knob_text(knob, of.most)}"
+    )
 
 
 def diff(old: Policy, new: Policy) -> list[str]:

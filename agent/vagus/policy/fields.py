@@ -190,6 +190,9 @@ def _listed(raw: object) -> object:
 
 
 QUANTITY = WithJsonSchema({"type": ["string", "number"]})
+CLOCK = WithJsonSchema(
+    {"type": "string", "pattern": r"^([01]?[0-9]|2[0-3]):[0-5][0-9]$"}
+)
 Name = Annotated[str, AfterValidator(_name)]
 Sentence = Annotated[str, AfterValidator(_text(TEXT_LIMIT, "an objective"))]
 Path = Annotated[str, AfterValidator(_text(4096, "a path"))]
@@ -202,8 +205,8 @@ Patterns = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string"},
-                {"type": "array", "items": {"type": "string"}},
+                {"type": ["string", "integer"]},
+                {"type": "array", "items": {"type": ["string", "integer"]}},
             ]
         }
     ),

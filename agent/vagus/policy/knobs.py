@@ -18,6 +18,8 @@ UNLIMITED = float("inf")
 CGROUP = "admin-guide/cgroup-v2"
 # A class in Vagus' own scheduler; it has no file, and no limits but the strengths.
 SCHED_EXT = "sched_ext"
+# How long a knob is left alone that somebody else has set.
+LEAVE_ALONE_NS = 600 * units.NS_PER["s"]
 
 
 class Knob(msgspec.Struct, frozen=True):

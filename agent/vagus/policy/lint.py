@@ -3,14 +3,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 
 from vagus.flow import Act
-from vagus.policy.match import spared_by
+from vagus.policy.match import COMM_BYTES, placed, spared_by, unit_name
 from vagus.policy.model import Policy
 from vagus.policy.nodes import Key
 from vagus.policy.workload import Match, Workload
 
+# It is renewed with 0.6 of it left, by a loop that may rest for most of a second.
+LEASE_MS = 1_500
+WILD = re.compile(r"[*?[]")
 MODEL_READS_BYTES = 400  # of an objective; docs/stance.md
 
 
@@ -32,6 +37,15 @@ def warnings(policy: Policy) -> Iterator[tuple[Key, str]]:
         yield ("objective",), cut
     if policy.budget.actions_per_minute == 0:
         yield ("budget", "actions_per_minute"), "0 lets nothing ever be changed"
+    if "agent_cpu_pct" in policy.budget.model_fields_set:
+        what = "nothing is slowed down by it; `vagus top` shows what the agent uses"
+        yield ("budget", "agent_cpu"), what
+    if policy.budget.lease_ms < LEASE_MS:
+        what = (
+            f"under {LEASE_MS / 1000:g}s an agent that is late once loses it, and knobs"
+            " go back and forth"
+        )
+        yield ("budget", "lease"), what
 
 
 def _workload(
@@ -57,9 +71,7 @@ def _by_comm_alone(match: Match) -> bool:
 
 def _example(cgroup: str | None, unit: str | None) -> str:
     """Return a cgroup path that such a pattern stands for."""
-    text = cgroup or unit or ""
-    if unit and not cgroup and "." not in unit:
-        text = f"{unit}.service"
+    text = cgroup or (unit_name(unit) if unit else "")
     return text if text.startswith("/") else f"/{text}"
 
 
@@ -75,15 +87,46 @@ def _shadowed(policy: Policy) -> Iterator[tuple[Key, str]]:
 
 
 def _covers(first: Match, second: Match) -> bool:
-    """Tell whether everything that `second` demands is demanded by `first` too.
+    """Tell whether everything that `first` demands is demanded by `second` too.
 
-    Only equal patterns and subsets of command names are seen, not globs that
-    include each other.
+    Globs that take each other in some other way than by their stars are not seen.
     """
-    for key in ("cgroup", "unit", "exe", "user"):
-        wanted = getattr(first, key)
-        if wanted is not None and wanted != getattr(second, key):
+    pairs = [("exe", _takes), ("user", str.__eq__)]
+    for key, takes in pairs:
+        wanted, given = getattr(first, key), getattr(second, key)
+        if wanted is not None and (given is None or not takes(wanted, given)):
             return False
-    if first.comm:
-        return bool(second.comm) and set(second.comm) <= set(first.comm)
-    return True
+    for pattern in (first.cgroup, first.unit and unit_name(first.unit)):
+        if pattern and not _takes_place(pattern, second):
+            return False
+    return not first.comm or (
+        bool(second.comm)
+        and all(
+            any(_takes(one[:COMM_BYTES], other[:COMM_BYTES]) for one in first.comm)
+            for other in second.comm
+        )
+    )
+
+
+def _takes_place(pattern: str, second: Match) -> bool:
+    """Tell whether a glob on names or paths takes every place of another match."""
+    if second.cgroup == pattern:
+        return True
+    names = [second.unit and unit_name(second.unit), second.cgroup]
+    for name in filter(None, names):
+        if name.startswith("/") and not WILD.search(name):
+            if placed(pattern, name):
+                return True
+        elif "/" not in pattern + name and _takes(pattern, name):
+            return True
+    return False
+
+
+def _takes(glob: str, other: str) -> bool:
+    """Tell whether a glob takes whatever another glob, or a plain name, does."""
+    if glob == other or not WILD.search(other):
+        return fnmatchcase(other, glob) or glob == other
+    # Where stars are all that is wild in it, they take the other's wild parts whole.
+    return (
+        not re.search(r"[?[]", glob) and "[" not in other and fnmatchcase(other, glob)
+    )

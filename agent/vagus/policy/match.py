@@ -87,7 +87,7 @@ def unit_placed(pattern: str, cgroup: str) -> bool:
     names = _names(cgroup)
     if not names or names != given_names(cgroup):
         return False
-    return fnmatchcase(names[-1], _unit(pattern))
+    return fnmatchcase(names[-1], unit_name(pattern))
 
 
 def given_names(cgroup: str) -> list[str]:
@@ -126,11 +126,11 @@ def _spares(pattern: str, names: Sequence[str]) -> bool:
             wanted = ["**", *wanted]
         heads = (names[:end] for end in range(1, len(names) + 1))
         return any(_globbed(wanted, head) for head in heads)
-    units = (pattern, _unit(pattern), _instances(_unit(pattern)))
+    units = (pattern, unit_name(pattern), _instances(unit_name(pattern)))
     return any(fnmatchcase(name, unit) for name in names for unit in units)
 
 
-def _unit(pattern: str) -> str:
+def unit_name(pattern: str) -> str:
     """Return a unit's full name, as systemctl does."""
     known = (*UNIT_SUFFIXES, ".slice", "*")
     return pattern if pattern.endswith(known) else f"{pattern}.service"

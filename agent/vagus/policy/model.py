@@ -8,15 +8,17 @@ Names in YAML are the aliases (`lease`), names in Python carry the unit
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     Field,
+    GetJsonSchemaHandler,
     PrivateAttr,
     field_validator,
     model_validator,
 )
+from pydantic_core import CoreSchema
 
 from vagus.flow import Act, Mode, Resource, Stance
 from vagus.policy import fields as f
@@ -50,6 +52,14 @@ class Pick(f.Part):
     resource: Resource = Resource.CPU
     strength: int = 1
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, _core: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Say that it is text."""
+        words = r"^\s*(leave|(protect|yield)\s+(cpu|io|memory)(\s+[123])?)\s*$"
+        return {"type": "string", "pattern": words, "description": cls.__doc__}
+
     @model_validator(mode="before")
     @classmethod
     def _read(cls, raw: object) -> object:
@@ -76,6 +86,12 @@ class Budget(f.Part):
     actions_per_minute: Annotated[int, f.number(0, 600, "the limit of")] = Field(
         12, description="New or changed stances in any 60 seconds, all together."
     )
+    # Under 2 nothing could be set and let go again.
+    flips_per_minute: Annotated[int, f.number(2, 600, "the limit of")] = Field(
+        2,
+        description="How often in any 60 seconds one knob may change direction, from"
+        " tighter to looser or back; what is not needed any more is held meanwhile.",
+    )
     workloads: Annotated[int, f.number(0, 4096, "the limit of")] = Field(
         16, description="Workloads with a stance at the same time."
     )
@@ -90,7 +106,10 @@ class Budget(f.Part):
     agent_cpu_pct: Annotated[
         float, f.percentage(0.1, 100, "the limit of"), f.QUANTITY
     ] = Field(
-        2.0, alias="agent_cpu", description="Share of one CPU for the agent's loop."
+        2.0,
+        alias="agent_cpu",
+        description="Share of one CPU that the agent's loop should stay under; a mark"
+        " to compare with what `vagus top` shows. Nothing is slowed down by it.",
     )
     cooldown_ns: Annotated[int, f.duration(0, 3600 * S, "the limit of"), f.QUANTITY] = (
         Field(
@@ -198,9 +217,9 @@ Regex = Annotated[str, AfterValidator(_regex)]
 class Keep(f.Part):
     """What the flight recorder keeps, and how long."""
 
-    age_ns: Annotated[int, f.duration(60 * S, 3650 * 86400 * S, "the limit of")] = (
-        Field(7 * 86400 * S, alias="age", description="Older records are removed.")
-    )
+    age_ns: Annotated[
+        int, f.duration(60 * S, 3650 * 86400 * S, "the limit of"), f.QUANTITY
+    ] = Field(7 * 86400 * S, alias="age", description="Older records are removed.")
     size_bytes: Annotated[int, f.size(1 << 20, 1 << 50, "the limit of"), f.QUANTITY] = (
         Field(
             512 << 20,
@@ -219,10 +238,10 @@ class Keep(f.Part):
 class Quiet(f.Part):
     """A time of day in which Vagus does less."""
 
-    start: Annotated[int, f.clock()] = Field(
+    start: Annotated[int, f.clock(), f.CLOCK] = Field(
         alias="from", description="Local time of day, such as '22:00'."
     )
-    end: Annotated[int, f.clock()] = Field(
+    end: Annotated[int, f.clock(), f.CLOCK] = Field(
         alias="to", description="Local time of day; before `from` it is the next day's."
     )
     days: tuple[Day, ...] = Field(DAYS, description="Days on which it begins.")

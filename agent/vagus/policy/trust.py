@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Whose word a workload's identity is: the machine's, the operator's, its own.
 
-A process chooses its command name and arguments; a user chooses what lies below
-the user's own units; a container what lies below its scope.  Such words may make a
+A process chooses its command name, its arguments and which program it is, even an
+installed one with code of its own in it (LD_PRELOAD); a user chooses what lies below
+the user's own slice; a container what lies in its scope.  Such words may make a
 workload yield.  Being protected, having an SLO or being exempt from yielding needs
 somebody else's word: the policy's (by place, program or user), the objective's
-about a name that the machine gave, a system unit's description, or an installed
-program's path.
+about a name that the machine gave, or a system service's description.
 
-Known limit: a process in a user and mount namespace of its own can show any path
-as its executable.  Sensors leave `exe` empty for those they see.
+Known limit: an entry that goes by `exe` alone trusts everybody who may run that
+program; `user`, `unit` or `cgroup` beside it says who.  And a process in a user and
+mount namespace of its own can show any path as its executable.  Sensors leave `exe`
+empty for those they see.
 """
 
 from __future__ import annotations
@@ -51,18 +53,18 @@ def known(policy: Policy, workload: WorkloadWindow) -> str:
     """Return who vouches for a workload: a phrase, '' for nobody but itself."""
     if vouched_entry(policy, workload) is not None:
         return "the policy names it"
-    is_given = _is_given(workload.cgroup)
-    if is_given and workload.identity.unit_description:
+    if _is_service(workload.cgroup) and workload.identity.unit_description:
         return "a system unit describes it"
-    if is_given and _mentions(policy.objective, workload.name):
+    if _is_given(workload.cgroup) and _mentions(policy.objective, workload.name):
         return "the objective names it"
-    if installed(workload.identity.exe):
-        return "its program is installed"
     return ""
 
 
 def installed(exe: str) -> bool:
-    """Tell whether a path is a program of the system, and says what runs."""
+    """Tell whether a path is a program of the system, and says what runs.
+
+    That is good for telling what something is, not for what it may claim.
+    """
     path = PurePosixPath(exe)
     if not exe.startswith(SYSTEM_FOLDERS) or ".." in path.parts:
         return False
@@ -90,6 +92,18 @@ def _is_given(cgroup: str) -> bool:
     """Tell whether the machine, not the workload's owner, named the cgroup."""
     names = [name for name in cgroup.split("/") if name]
     return bool(names) and names == given_names(cgroup)
+
+
+def _is_service(cgroup: str) -> bool:
+    """Tell whether the system's own systemd runs a cgroup as a service.
+
+    Such lie in slices only.  A scope holds what somebody else started: a session, a
+    container; its description says of whom, not of what.
+    """
+    *above, name = [one for one in cgroup.split("/") if one] or [""]
+    is_users = above[:1] == ["user.slice"]
+    in_slices = all(one.endswith(".slice") for one in above)
+    return name.endswith(".service") and in_slices and not is_users
 
 
 def _mentions(sentence: str, name: str) -> bool:

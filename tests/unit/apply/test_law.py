@@ -464,6 +464,7 @@ def test_law_settles_on_noisy_constant_input(stances, noise, word):
         assert len(values) <= 4, f"{path}: {values}"
 
 
+# A twentieth: a case is 600 steps of the law, and takes 50 ms.
 @settings(deadline=None, max_examples=CASES // 20)
 @given(st.lists(st.booleans(), min_size=60, max_size=60))
 def test_law_a_limit_that_helps_does_not_ring(noise):
@@ -484,32 +485,60 @@ def test_law_a_limit_that_helps_does_not_ring(noise):
 
 
 @settings(deadline=None, max_examples=CASES)
-@given(st.lists(st.sampled_from(["20", "50", "100", None]), max_size=60))
-def test_flips_are_bounded_whatever_is_wanted(values):
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["20", "50", "100", None]), st.integers(1, 40)),
+        max_size=60,
+    ),
+    st.integers(2, 5),
+)
+def test_flips_are_bounded_whatever_is_wanted(steps, most):
+    """In any 60 seconds; and it is never tightening that has to wait."""
     held: dict[tuple[str, str], Lease] = {}
-    history, flips, last = {}, 0, None
-    for second, value in enumerate(values):
+    history, turns, now = {}, [], 0
+    values = ["200"]
+    for value, seconds in steps:
+        now += seconds * 1_000_000_000
         wanted = []
         if value is not None:
             wanted = [Setting("b", "cpu.weight", "/b/cpu.weight", value, "yield cpu 1")]
-        result = bounded(wanted, held, history, second * 1_000_000_000)
+        result = bounded(wanted, held, history, now, most, list(held))
         history = result.history
-        before = {k: v.setting.value for k, v in held.items()}
         held = {
             slot(s.knob, s.path): Lease(1, s, "200", s.value, 5000, 0)
             for s in result.settings
         }
-        after = {k: v.setting.value for k, v in held.items()}
-        if before == after:
+        after = next((v.setting.value for v in held.values()), "200")
+        assert value is None or float(after) <= float(value)
+        if after == values[-1]:
             continue
-        old = float(next(iter(before.values()), "200"))
-        new = float(next(iter(after.values()), "200"))
-        tighter = new < old
-        # Letting go is always allowed and does not count against the bound.
-        if last is not None and tighter is not last and tighter:
-            flips += 1
-        last = tighter
-    assert flips <= 1 + len(values) / 60 * 2
+        values.append(after)
+        before = values[-3:-1]
+        if len(before) == 2:
+            was, is_ = float(before[1]) - float(before[0]), float(after)
+            turns += [now] if was * (is_ - float(before[1])) < 0 else []
+    for end in turns:
+        assert sum(0 <= end - at < 60_000_000_000 for at in turns) <= most
+
+
+def test_flips_hold_back_only_what_is_not_needed_any_more():
+    """The third flip of a minute waits; what somebody ended goes at once."""
+    one = Setting("b", "cpu.weight", "/b/cpu.weight", "20", "yield cpu 1")
+    key = slot(one.knob, one.path)
+    held, history = {key: Lease(1, one, "100", "20", 5000, 0)}, {}
+    for now, wanted in ((0, [one]), (1, []), (2, [one])):
+        before = held if now != 2 else {}
+        history = bounded(wanted, before, history, now, 2, [key]).history
+    kept = bounded([], held, history, 3, 2, [key])
+    assert kept.settings == [one]
+    assert kept.refused[0].sentence == (
+        "cpu.weight of b would change direction more than 2 times within a minute;"
+        " it stays as it is"
+    )
+    assert bounded([], held, history, 3, 2).settings == []
+    assert bounded([], held, history, 3, 4, [key]).settings == []
+    later = 2 + 60_000_000_000
+    assert bounded([], held, history, later, 2, [key]).settings == []
 
 
 def test_law_keeps_a_value_under_a_new_name():

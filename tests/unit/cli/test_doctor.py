@@ -117,6 +117,37 @@ def test_another_agent_is_named(machine):
     assert note.startswith("vagus: 2 agents (pids 12, 99)")
 
 
+@pytest.mark.parametrize(
+    ("line", "verb"),
+    [
+        ("vagus run", "run"),
+        ("/usr/bin/python3.13 -I /opt/bin/vagus run --policy a", "run"),
+        ("python3 -X dev -m vagus.cli.main run", "run"),
+        ("python3 /src/agent/vagus/cli/main.py run", "run"),
+        ("python3 -m vagus.cli.main top", "top"),
+        ("python3 -m vagus.decide.engine_child run", ""),
+        ("python3 -c pass vagus run", ""),
+        ("python3 -u x.py vagus run", ""),
+        ("sudo vagus run", ""),
+        ("vi vagus run", ""),
+        ("vagus", ""),
+        ("", ""),
+    ],
+)
+def test_an_agent_is_known_by_its_command_line(line, verb):
+    assert checks.verb(line.split(" ")) == verb
+
+
+def test_an_agent_that_python_runs_as_a_module_is_named(machine):
+    for pid in ("12", "13"):
+        (machine / "proc" / pid).mkdir()
+        (machine / "proc" / pid / "comm").write_text("python3\n")
+        words = ("python3", "-m", "vagus.cli.main", "run", "")
+        (machine / "proc" / pid / "cmdline").write_text("\0".join(words))
+    (note,) = (one.found for one in checks.others(machine))
+    assert note.startswith("vagus: 2 agents (pids 12, 13)")
+
+
 def test_capabilities_and_delegation_are_looked_at(machine):
     (machine / "proc/self/status").write_text("CapEff:\t0000000000000000\n")
     (machine / "sys/fs/cgroup/cgroup.subtree_control").write_text("cpu memory\n")

@@ -2,8 +2,22 @@
 """What is held against what is there."""
 
 from vagus.cli import off
-from vagus.cli.drift import Held, drifts, listing, same
+from vagus.cli.drift import Held, drifts, listing, losses, same
 from vagus.cli.paint import Paint
+from vagus.record.found import End, LeaseRow
+
+S = 1_000_000_000
+NOW = 10_000 * S
+
+
+def row(lease, path, ended_s, end="lost", is_current=True):
+    """Return a recorded lease of value 400 that ended so long ago."""
+    ended = End(NOW - ended_s * S, "555", end, "deadline", 0)
+    knob = path.rsplit("/", 1)[1]
+    return LeaseRow(
+        *(lease, NOW - 900 * S, 1, lease, path.split("/")[1], knob, path),
+        *("protect cpu 2", "400", "100", "400", 10_000, is_current, ended),
+    )
 
 
 def test_each_held_setting_is_compared(tmp_path):
@@ -26,6 +40,31 @@ def test_each_held_setting_is_compared(tmp_path):
     assert (found[2].expected, found[2].actual) == ("2000", "75000")
     text = listing(found, Paint(), 120)
     assert "somebody else" in text and "port 7" in text
+
+
+def test_what_an_administrator_took_over_is_told(tmp_path):
+    """The lease is lost at its renewal: then no dump of the module has it."""
+    knob = tmp_path / "sys/fs/cgroup/shop/cpu.weight"
+    knob.parent.mkdir(parents=True)
+    knob.write_text("555\n")
+    past = [
+        row(1, "/shop/cpu.weight", 300),
+        row(2, "/shop/cpu.weight", 40),
+        row(3, "/shop/io.weight", 700),  # long ago: free again
+        row(4, "/web/cpu.weight", 40, end="restored"),
+        row(5, "/held/cpu.weight", 40),
+        row(6, "/old/cpu.weight", 40, is_current=False),
+    ]
+    held = [Held(7, 0, "/held/cpu.weight", "300")]
+    shop, old = losses(past, held, tmp_path, NOW)
+    assert (shop.state, shop.expected, shop.actual) == ("lost", "400", "555")
+    assert (shop.lost_ns, shop.alone_until_ns) == (NOW - 40 * S, NOW + 560 * S)
+    assert (old.path, old.actual, old.alone_until_ns) == ("/old/cpu.weight", "", 0)
+    text = listing([shop, old], Paint(), 100, NOW)
+    assert text.splitlines()[-2:] == [
+        "cpu.weight of shop: somebody else set it 40s ago; left alone for another 560s",
+        "cpu.weight of old: somebody else set it 40s ago; free again",
+    ]
 
 
 def test_a_thread_is_compared(tmp_path):

@@ -70,7 +70,9 @@ Fields may be added; those that are here keep their meaning.
 `answer`, the agent's sentence; `say` prints `plan` and `answer`. `lens` prints `kind`,
 `count`, `p50_ns`, `p99_ns`, `lost` (not measured), `counts` (a histogram, each from
 `from_ns` on) and `stacks`. `policy check` prints, a file, `file`, `ok`, `errors`,
-`warnings` and `hash`. `replay --json` prints what `top` prints, one object a line.
+`warnings` and `hash`; `policy explain` prints `field`, `about`, `default` and `kernel`
+where there is one, and `below`; `policy default` prints that policy. `replay --json`
+prints what `top` prints, one object a line.
 Exit codes are in `vagus --help`.
 """
 

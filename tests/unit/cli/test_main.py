@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from vagus.cli.main import VERBS
+from vagus.policy import describe, load
 
 AGENT = Path(__file__).parents[3] / "agent"
 
@@ -147,3 +148,16 @@ def test_a_closed_pipe_is_no_error(story):
         child.stdout.close()
         assert child.stderr.read() == b""
         assert child.wait() == 0
+
+
+def test_policy_explain_and_default_print_json(vagus):
+    _, out, _ = vagus("policy", "explain", "budget.lease", "--json")
+    found = json.loads(out)
+    assert (found["field"], found["default"]) == ("budget.lease", "10s")
+    assert found["about"] and found["below"] == {}
+    _, out, _ = vagus("policy", "explain", "limits.cpu.weight", "--json")
+    assert "the kernel takes 1 to 10000" in json.loads(out)["kernel"]
+    _, out, _ = vagus("policy", "explain", "--json")
+    assert set(json.loads(out)["below"]) >= {"mode", "budget", "workloads"}
+    _, out, _ = vagus("policy", "default", "--json")
+    assert describe.diff(load.default(), load.loads(out)) == []

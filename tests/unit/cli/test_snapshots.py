@@ -180,14 +180,15 @@ def test_off(both):
 
 
 def test_verify(both):
-    def one(state, actual):
+    def one(state, actual, *lost):
         return drift.Drift(
             *(state, "shop", "cpu.weight", "/shop/cpu.weight", "400", actual),
-            *("lease 3", "protect cpu 2"),
+            *("nobody" if lost else "lease 3", "protect cpu 2", *lost),
         )
 
     found = [one("as held", "400"), one("drifted", "555"), one("gone", "")]
-    both("verify", drift.listing(found, Paint(), 100), found)
+    found.append(one("lost", "555", 60 * 10**9, 660 * 10**9))
+    both("verify", drift.listing(found, Paint(), 100, 100 * 10**9), found)
 
 
 def test_backtest(both):

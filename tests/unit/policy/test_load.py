@@ -277,3 +277,34 @@ def test_any_tree_of_known_keys_gives_a_policy_or_errors(tree):
     checked = load.check(yaml.safe_dump(tree, allow_unicode=True))
     assert (checked.policy is None) == bool(checked.errors)
     assert all(line.isprintable() for line in (*checked.errors, *checked.warnings))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "covers"),
+    [
+        ('{unit: "*.service"}', "{unit: shop.service}", True),
+        ('{unit: "*.service"}', "{unit: shop}", True),
+        ('{unit: "*"}', '{unit: "shop*.service"}', True),
+        ('{cgroup: "*.service"}', "{unit: shop}", True),
+        ("{unit: shop}", "{cgroup: shop.service}", True),
+        ('{unit: "*.service"}', "{cgroup: /system.slice/shop.service}", True),
+        ("{cgroup: /system.slice/*}", "{cgroup: /system.slice/shop.service}", True),
+        ('{unit: "sh?p.service"}', "{unit: shop}", True),
+        ('{exe: "/usr/*"}', "{exe: /usr/bin/x, user: eve}", True),
+        ('{comm: ["ng*", x]}', "{comm: [nginx, x], unit: shop}", True),
+        # Where it lies, or who runs it, is not said: it may be another.
+        ("{cgroup: /system.slice/*}", "{unit: shop}", False),
+        ("{cgroup: /shop.service}", "{unit: shop}", False),
+        ('{unit: "sh?p.service"}', '{unit: "sh*p.service"}', False),
+        ('{unit: "*]"}', '{unit: "sh[op]"}', False),
+        ('{unit: "*.service", user: eve}', "{unit: shop}", False),
+        ('{unit: "*.service"}', "{comm: nginx}", False),
+        # Below a unit the unit chooses the names.
+        ('{unit: "*.service"}', "{cgroup: /a.scope/shop.service}", False),
+        ('{unit: "shop.service"}', '{unit: "*.service"}', False),
+    ],
+)
+def test_what_can_never_match_is_warned_of(first, second, covers):
+    text = f"workloads:\n  web: {{match: {first}}}\n  shop: {{match: {second}}}"
+    told = [w for w in load.check(text).warnings if "is never reached: web" in w]
+    assert bool(told) is covers, load.check(text)
