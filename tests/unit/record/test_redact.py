@@ -3,11 +3,14 @@
 
 import time
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from vagus.record.redact import MARK, redactor
+from vagus.flow import Identity
+from vagus.record.redact import MARK, record, redactor
 
 SECRETS = [
     ("restic --password=hunter2 backup", "hunter2"),
@@ -82,6 +85,22 @@ def test_password_of_any_shape_is_taken_out(secret):
 def test_any_text_is_taken(text):
     clean = redactor().text(text)
     assert redactor().text(clean) == clean
+
+
+def test_nothing_that_a_process_or_unit_chose_is_stored_raw(tick_record):
+    one = tick_record(31)
+    shop = one.window.workloads["shop"]
+    own = Identity("x --password=hunter2", comm="token=hunter2", args="-p pwd=hunter2")
+    loads = {"shop": replace(shop, identity=own, programs=["token=hunter2", "nginx"])}
+    event = replace(one.events[0], comm="pass=hunter2")
+    one = replace(
+        one, window=replace(one.window, workloads=loads), events=[event, *one.events]
+    )
+    clean = record(one, redactor())
+    assert b"hunter2" not in msgspec.json.encode(clean)
+    assert clean.window.workloads["shop"].programs == [f"token={MARK}", "nginx"]
+    assert record(clean, redactor()) == clean
+    assert record(one, redactor(builtin=False)) is one
 
 
 def test_patterns_can_be_added_and_the_built_in_ones_left_out():
