@@ -47,6 +47,7 @@ class Writer:
         self._session = session
         self._session_id = 0
         self._packer = Packer(self._face)
+        self._named: list[int] = []  # faces that the row in the making names
         # The latest proposal and its decision: another verdict on it is no new one.
         self._last: tuple[Proposal | None, int] = (None, 0)
         # Which decision a lease or an effect comes from: the first that allowed the
@@ -104,15 +105,22 @@ class Writer:
         self._db.execute("INSERT OR IGNORE INTO faces (data) VALUES (?)", (data,))
         found = self._db.execute("SELECT id FROM faces WHERE data = ?", (data,))
         number: int = found.fetchone()[0]
+        self._named.append(number)
         return number
 
     def _window(self, record: Record, skipped: int) -> int:
+        self._named.clear()
         data, is_key = self._packer.pack(
             record.window, record.cost, record.policy, record.counters, record.cpu
         )
         lost = sum(record.window.quality.lost.values())
         row = (self._session_id, record.wall_ns, is_key, skipped, lost, data)
-        return _insert(self._db, "windows", (None, *row))
+        number = _insert(self._db, "windows", (None, *row))
+        self._db.executemany(
+            "INSERT OR REPLACE INTO face_uses VALUES (?, ?)",
+            [(face, number) for face in self._named],
+        )
+        return number
 
     def _decision(self, window: int, record: Record) -> int | None:
         proposal = record.proposal

@@ -177,6 +177,16 @@ MIGRATIONS: tuple[str, ...] = (
     ) STRICT;
     CREATE INDEX steps_window ON steps (window);
     """,
+    # The last window whose row names a face: those after it, up to the next key row,
+    # may need it too.  A table of its own, so that noting it rewrites few pages.
+    """
+    CREATE TABLE face_uses (
+        face INTEGER PRIMARY KEY,
+        window INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO face_uses
+        SELECT id, (SELECT coalesce(max(id), 0) FROM windows) FROM faces;
+    """,
 )
 
 
