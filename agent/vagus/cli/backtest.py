@@ -93,7 +93,13 @@ def _policy(path: Path | None, reader: Reader) -> Policy:
     from vagus.policy.load import loads
 
     latest = reader.latest()
-    text = reader.policy(latest.policy) if latest else ""
+    name = latest.policy if latest else ""
+    if reader.is_altered(name):
+        raise PolicyError(
+            "a secret was taken out of the recorded policy before it was kept, so it"
+            " is not what was in force; name the policy with --policy"
+        )
+    text = reader.policy(name)
     if not text:
         raise PolicyError("the record keeps no policy's text; name one with --policy")
     return loads(text, "the recorded policy")

@@ -344,6 +344,11 @@ class Reader:
         row = found.fetchone()
         return "" if row is None else str(row["text"])
 
+    def is_altered(self, name: str) -> bool:
+        """Say whether the text of a policy is another one without its secrets."""
+        query = "SELECT 1 FROM policies WHERE hash = ? AND altered"
+        return self._db.execute(query, (name,)).fetchone() is not None
+
     def summary(self) -> Summary:
         """Return what the record holds; counts every table."""
         tables = ["sessions", "policies", "windows", "decisions", "verdicts"]

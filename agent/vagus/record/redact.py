@@ -161,10 +161,11 @@ def _window(window: Window, redact: Redactor) -> Window:
 def _proposal(proposal: Proposal | None, redact: Redactor) -> Proposal | None:
     if proposal is None:
         return None
-    prompt, answer = redact.text(proposal.prompt), redact.text(proposal.answer)
-    if (prompt, answer) == (proposal.prompt, proposal.answer):
+    said = (proposal.prompt, proposal.answer, proposal.objective)
+    prompt, answer, objective = clean = tuple(map(redact.text, said))
+    if clean == said:
         return proposal
-    return replace(proposal, prompt=prompt, answer=answer)
+    return replace(proposal, prompt=prompt, answer=answer, objective=objective)
 
 
 def _event(event: Event, detail: str, comm: str) -> Event:

@@ -84,10 +84,13 @@ class Writer:
         self._effects(window, record, record.effects)
         self._events(window, record)
 
-    def write_policy(self, wall_ns: int, policy: str, text: str) -> None:
+    def write_policy(
+        self, wall_ns: int, policy: str, text: str, is_altered: bool
+    ) -> None:
         """Keep the text of a policy under its hash."""
         self._db.execute(
-            "INSERT OR IGNORE INTO policies VALUES (?, ?, ?)", (policy, wall_ns, text)
+            "INSERT OR IGNORE INTO policies VALUES (?, ?, ?, ?)",
+            (policy, wall_ns, text, is_altered),
         )
 
     def _begin_session(self) -> int:

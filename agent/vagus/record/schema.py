@@ -187,6 +187,12 @@ MIGRATIONS: tuple[str, ...] = (
     INSERT INTO face_uses
         SELECT id, (SELECT coalesce(max(id), 0) FROM windows) FROM faces;
     """,
+    # Whether taking a secret out of a policy's text made another policy of it; until
+    # now texts were redacted as a whole, and what came of that may be no policy.
+    """
+    ALTER TABLE policies ADD COLUMN altered INTEGER NOT NULL DEFAULT 0;
+    UPDATE policies SET altered = 1 WHERE text LIKE '%[redacted]%';
+    """,
 )
 
 

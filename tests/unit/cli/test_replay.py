@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import sqlite3
 import time
 import zlib
 from datetime import datetime
@@ -35,12 +36,16 @@ HOUR = datetime(2026, 11, 23, 12, 0)
 
 @pytest.fixture
 def past(tmp_path, tick_record):
-    """Forty ticks of the story, decided and verified by the real code."""
-    policy = loads(POLICY)
+    return decided(tmp_path, tick_record, POLICY)
+
+
+def decided(tmp_path, tick_record, text):
+    """Sixty ticks of the story, decided and verified by the real code."""
+    policy = loads(text)
     course, decider = Course(policy), Rules(policy)
     path = tmp_path / "past.db"
     with Recorder(path) as recorder:
-        recorder.put_policy(1, policy.text_hash, POLICY)
+        recorder.put_policy(1, policy.text_hash, text)
         for tick in range(1, 61):
             base = tick_record(tick)
             loads_ = {
@@ -75,6 +80,45 @@ def test_every_verdict_comes_out_again(vagus, past):
     assert code == 0
     assert found["verdicts"] >= 2
     assert found["skipped"] == 0 and found["differences"] == []
+
+
+def test_a_policy_with_what_looks_like_secrets_is_replayed(
+    vagus, tmp_path, tick_record
+):
+    text = POLICY + "record: {secrets: ['shop-\\d+']}\n"
+    text = text.replace("[postgres]", f"[postgres, auth, {'0123456789abcdef' * 4}]")
+    path = str(decided(tmp_path, tick_record, text))
+    code, out, _ = vagus("replay", "--check", "--record", path)
+    assert code == 0 and " 0 differ\n" in out.splitlines(True)[0]
+    code, out, _ = vagus("backtest", "--record", path, "--json")
+    assert code == 0 and json.loads(out)["agree_pct"] == 100.0
+
+
+def test_a_policy_that_a_secret_was_taken_out_of_is_not_tried(
+    vagus, tmp_path, tick_record
+):
+    text = POLICY.replace("wait.", "wait. password=hunter2")
+    path = decided(tmp_path, tick_record, text)
+    with Reader(path) as reader:
+        assert "hunter2" not in reader.policy(loads(text).text_hash)
+    code, out, _ = vagus("replay", "--check", "--record", str(path))
+    assert code == 0 and "0 verdicts recomputed" in out
+    assert "because a secret was taken out of the policy" in out
+    code, out, _ = vagus("replay", "--check", "--record", str(path), "--json")
+    assert json.loads(out)["altered"] == json.loads(out)["skipped"] >= 2
+    code, _, err = vagus("backtest", "--record", str(path))
+    assert code == 2 and "a secret was taken out" in err and "--policy" in err
+
+
+def test_what_an_older_vagus_redacted_as_one_text_is_not_tried(vagus, past):
+    with contextlib.closing(sqlite3.connect(past)) as db:
+        db.execute("UPDATE policies SET text = 'record: {secrets: [redacted]}}'")
+        db.execute("ALTER TABLE policies DROP COLUMN altered")
+        db.execute("PRAGMA user_version = 4")
+        db.commit()
+    schema.open_writer(past).close()
+    code, out, _ = vagus("replay", "--check", "--record", str(past))
+    assert code == 0 and "because a secret was taken out of the policy" in out
 
 
 def test_an_altered_window_is_named_by_its_verdict(vagus, past):
