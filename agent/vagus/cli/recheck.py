@@ -80,7 +80,7 @@ def recheck(
             asker.follow(record, policy)
         if record.verdict is None:
             continue
-        if basis is None or verdict is None or proposal is None or policy is None:
+        if not (basis and verdict and proposal and policy and window):
             skipped += 1
             altered += basis is not None and reader.is_altered(basis.policy)
             continue
@@ -99,15 +99,17 @@ def recheck(
 
 def _windows(
     reader: Reader, since_ns: int, until_ns: int
-) -> Iterator[tuple[Record, Window]]:
+) -> Iterator[tuple[Record, Window | None]]:
     """Yield the records, each with the window that its verdict was made from.
 
-    An answer that came between two ticks was verified with the window before.
+    An answer that came between two ticks was verified with the window before; None
+    where that one is not on record.
     """
-    before: Window | None = None
+    before = reader.window_before(since_ns, until_ns)
     for record in reader.between(since_ns, until_ns):
         tick = record.basis.tick if record.basis else record.window.tick
-        yield record, before if before and before.tick == tick else record.window
+        there = (one for one in (record.window, before) if one and one.tick == tick)
+        yield record, next(there, None)
         before = record.window
 
 

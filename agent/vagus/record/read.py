@@ -23,6 +23,7 @@ from vagus.flow import (
     Record,
     Stance,
     Verdict,
+    Window,
 )
 from vagus.record import schema
 from vagus.record.alive import lives
@@ -141,6 +142,12 @@ class Reader:
                 cpu=moment.cpu,
                 **self._beside(moment.id, having),
             )
+
+    def window_before(self, since_ns: int, until_ns: int) -> Window | None:
+        """Return the window just before those of a time range, or None."""
+        first, _ = self._numbers(since_ns, until_ns)
+        moment = self.moment(first - 1)
+        return moment.window if moment else None
 
     def changes(self, since_ns: int, until_ns: int) -> Iterator[Changes]:
         """Yield records of a time range without what is as in the one before."""

@@ -39,8 +39,11 @@ def past(tmp_path, tick_record):
     return decided(tmp_path, tick_record, POLICY)
 
 
-def decided(tmp_path, tick_record, text):
-    """Sixty ticks of the story, decided and verified by the real code."""
+def decided(tmp_path, tick_record, text, between=False):
+    """Sixty ticks of the story, decided and verified by the real code.
+
+    With `between`, each answer comes before the next window is made.
+    """
     policy = loads(text)
     course, decider = Course(policy), Rules(policy)
     path = tmp_path / "past.db"
@@ -54,9 +57,13 @@ def decided(tmp_path, tick_record, text):
                 if name != "postgres"
             }
             window = msgspec.structs.replace(base.window, workloads=loads_)
-            course.refresh(window.end_ns, HOUR)
-            course.consider(decider, window, window.end_ns + 1_234_567)
+            if not between:
+                course.refresh(window.end_ns, HOUR)
+                course.consider(decider, window, window.end_ns + 1_234_567)
             proposal, verdict, basis = course.take_fresh()
+            if between:
+                course.refresh(window.end_ns, HOUR)
+                course.consider(decider, window, window.end_ns + 1_234_567)
             recorder.put(
                 msgspec.structs.replace(
                     base,
@@ -121,6 +128,17 @@ def test_what_an_older_vagus_redacted_as_one_text_is_not_tried(vagus, past):
     assert code == 0 and "because a secret was taken out of the policy" in out
 
 
+def alter(path, window):
+    """Take the shop out of a window."""
+    db = schema.open_writer(path)
+    data = db.execute("SELECT data FROM windows WHERE id = ?", (window,)).fetchone()[0]
+    row = msgspec.msgpack.decode(pack.unsqueeze(data), type=pack.Row)
+    row.names = [name for name in row.names or ["shop", "backup"] if name != "shop"]
+    altered = pack._squeeze(msgspec.msgpack.encode(row))
+    db.execute("UPDATE windows SET data = ? WHERE id = ?", (altered, window))
+    db.close()
+
+
 def test_an_altered_window_is_named_by_its_verdict(vagus, past):
     with Reader(past) as reader:
         tick = next(
@@ -128,17 +146,43 @@ def test_an_altered_window_is_named_by_its_verdict(vagus, past):
             for one in reader.between(0, 2**62)
             if one.verdict and one.verdict.allowed
         )
-    db = schema.open_writer(past)
-    data = db.execute("SELECT data FROM windows WHERE id = ?", (tick,)).fetchone()[0]
-    row = msgspec.msgpack.decode(pack.unsqueeze(data), type=pack.Row)
-    row.names = [name for name in row.names or ["shop", "backup"] if name != "shop"]
-    altered = pack._squeeze(msgspec.msgpack.encode(row))
-    db.execute("UPDATE windows SET data = ? WHERE id = ?", (altered, tick))
-    db.close()
+    alter(past, tick)
     code, out, _ = vagus("replay", "--check", "--record", str(past))
     assert code == 1
     assert f"tick {tick} " in out
     assert "shop unknown" in out  # the verdict itself differs: shop is not there
+
+
+def test_an_answer_between_two_ticks_is_checked_with_its_own_window(
+    vagus, tmp_path, tick_record
+):
+    """Also where that is just before the range; skipped where it is lost."""
+    path = decided(tmp_path, tick_record, POLICY, between=True)
+    with Reader(path) as reader:
+        found = [one for one in reader.between(0, 2**62) if one.verdict]
+    assert all(one.basis.tick == one.window.tick - 1 for one in found)
+    one = next(one for one in found if one.verdict.allowed)
+    tick = one.basis.tick
+    at = datetime.fromtimestamp(one.wall_ns / 1e9).strftime("%Y-%m-%d %H:%M:%S")
+    replay = ("replay", "--check", "--record", str(path), "--json", "-t", at)
+    code, out, _ = vagus(*replay)
+    assert code == 0 and json.loads(out)["skipped"] == 0
+    assert json.loads(out)["differences"] == []
+    # The window it was made from, now without whom it is about.
+    alter(path, tick)
+    code, out, _ = vagus(*replay)
+    assert code == 1 and [d["tick"] for d in json.loads(out)["differences"]] == [tick]
+    lose(path, tick)
+    for words in (replay, replay[:-2]):
+        code, out, _ = vagus(*words)
+        assert code == 0 and json.loads(out)["skipped"] == 1
+
+
+def lose(path, window):
+    """Take a window out, as where the recorder had to drop it."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("DELETE FROM windows WHERE id = ?", (window,))
+        db.commit()
 
 
 def test_the_past_is_stepped_through_as_top_showed_it(vagus):
