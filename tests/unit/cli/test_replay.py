@@ -52,7 +52,12 @@ def decided(tmp_path, tick_record, text, between=False):
         for tick in range(1, 61):
             base = tick_record(tick)
             loads_ = {
-                name: msgspec.structs.replace(load, policy=name, by="unit")
+                name: msgspec.structs.replace(
+                    load,
+                    policy=name,
+                    by="unit",
+                    numbers=load.numbers | {"runq_count": 100.0},
+                )
                 for name, load in base.window.workloads.items()
                 if name != "postgres"
             }
@@ -197,17 +202,74 @@ def test_the_past_is_stepped_through_as_top_showed_it(vagus):
         assert code == 6 and "record ls" in err and out == ""
 
 
-def test_another_policy_is_tried_on_the_past(vagus, past, tmp_path):
-    code, out, _ = vagus("backtest", "--record", str(past), "--json")
-    found = json.loads(out)
-    assert code == 0 and found["windows"] == 60
+@pytest.fixture
+def backtest(vagus, tmp_path):
+    """Try a text, or the recorded policy, on a record; return the report."""
+
+    def call(path, text="", *words):
+        other = tmp_path / "other.yaml"
+        other.write_text(text)
+        named = ("--policy", str(other)) if text else ()
+        code, out, err = vagus("backtest", "--record", str(path), *named, *words)
+        assert code == 0, err
+        return json.loads(out) if "--json" in words else out
+
+    return call
+
+
+def test_another_policy_is_tried_on_the_past(backtest, past):
+    found = backtest(past, "", "--json")
+    assert found["windows"] == 60
     assert found["agree_pct"] == 100.0  # the same decider and policy, the same past
-    other = tmp_path / "other.yaml"
-    other.write_text(POLICY.replace("[postgres]", "[postgres, backup]"))
-    _, out, _ = vagus("backtest", "--policy", str(other), "--record", str(past))
+    assert found["was_s"] == found["would_s"] != {}
+    other = POLICY.replace("[postgres]", "[postgres, backup]")
+    out = backtest(past, other)
     assert "%" in out and "WOULD HAVE" in out
-    _, out, _ = vagus("backtest", "--decider", "none", "--record", str(past), "--json")
-    assert json.loads(out)["would_s"] == {}
+    assert "decider" not in out.splitlines()[-1]
+    assert backtest(past, "", "--decider", "none", "--json")["would_s"] == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("run_queue_p99: 2ms", "run_queue_p99: 50ms"),  # it never suffered by this
+        ("mode: enforce", "mode: advise"),
+        ("mode: enforce", "mode: observe"),
+        ("never_touch", "quiet: [{from: '11:00', to: '13:00'}]\nnever_touch"),
+    ],
+)
+def test_the_past_is_judged_by_the_other_policys_words_hours_and_mode(
+    backtest, past, change
+):
+    found = backtest(past, POLICY.replace(*change), "--json")
+    assert found["would_s"] == {} and found["was_s"] != {}
+    assert found["agree_pct"] < 100.0
+
+
+def test_thresholds_of_the_other_policy_count(backtest, past):
+    text = POLICY.replace("slo: {run_queue_p99: 2ms}", "protect: true")
+    high = "{warm: 1h, bad: 1h, critical: 1h}"
+    other = text + f"thresholds: {{suffers: {{runq_p99: {high}}}}}\n"
+    assert backtest(past, text, "--json")["would_s"] != {}
+    assert backtest(past, other, "--json")["would_s"] == {}
+
+
+def test_what_was_only_advised_did_not_stand(backtest, tmp_path, tick_record):
+    text = POLICY.replace("mode: enforce", "mode: advise")
+    path = decided(tmp_path, tick_record, text)
+    found = backtest(path, POLICY, "--json")
+    assert found["was_s"] == {} and found["would_s"] != {}
+    assert found["agree_pct"] < 100.0 and found["mode"] == "enforce"
+
+
+def test_a_back_test_says_what_it_does_not_do_again(backtest, past):
+    out = backtest(past, POLICY.replace("decider: rules", "decider: llm"))
+    *_, before, last = out.splitlines()
+    assert "match" in before and "role" in before
+    assert "llm" in last and "rules decided" in last
+    other = ("--decider", "static")
+    out = backtest(past, POLICY.replace("decider: rules", "decider: llm"), *other)
+    assert "match" in out.splitlines()[-1]
 
 
 @pytest.fixture
