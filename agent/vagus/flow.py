@@ -87,7 +87,7 @@ class Sample(Value, frozen=True):
 class Identity(Value, frozen=True):
     """What the machine says about a program, most trustworthy field first."""
 
-    unit_description: str = ""  # systemd Description=
+    unit_description: str = ""  # systemd Description=, redacted
     synopsis: str = ""  # the package's own one-line description
     exe: str = ""
     comm: str = ""  # chosen by the process: may make it yield, never protect it

@@ -29,7 +29,7 @@ from vagus.flow import (
 from vagus.percentile import grown, percentiles
 from vagus.policy.model import Policy
 from vagus.policy.thresholds import RESOURCE_OF
-from vagus.words import UNKNOWN, Held, level, telling, use, word, worst
+from vagus.words import MARGIN, UNKNOWN, Held, level, telling, use, word, worst
 
 # Signals of fewer values are noise; the word then rests on the others (PSI).
 LEAST = {
@@ -40,6 +40,7 @@ LEAST = {
 }
 # Which sources tell whether a workload suffers on a resource.
 TELL = {"cpu": ("psi", "table"), "io": ("psi", "block"), "memory": ("psi", "table")}
+SIGNALS = {one: [k for k, of in RESOURCE_OF.items() if of == one] for one in Resource}
 # Sources that read what moved at every tick: their growth lies in this window.
 PROMPT = ("table", "process", "block", "memory", "lens")
 # Sources whose counters begin at zero with the agent: no first reading needed.
@@ -246,18 +247,12 @@ class Windower:
     ) -> dict[str, Word]:
         """Return how a workload suffers, each resource by its worst signal."""
         levels = self._policy.levels(one.policy)
-        counted = {
-            key: value
-            for key, value in numbers.items()
-            if key not in LEAST or numbers.get(LEAST[key][0], 0) >= LEAST[key][1]
-        }
+        counted = enough(numbers)
         found = {}
         for resource in Resource:
-            signals = [key for key, of in RESOURCE_OF.items() if of == resource]
-            now, calm = worst(counted, levels, signals)
-            track.telling[resource.value] = telling(counted, levels, signals)
-            if resource == Resource.MEMORY and numbers.get("oom_kills", 0) > 0:
-                now = calm = 3
+            now, calm = suffering(counted, levels, resource)
+            tells = telling(counted, levels, SIGNALS[resource])
+            track.telling[resource.value] = tells
             if now == UNKNOWN and not seen and not alive.isdisjoint(TELL[resource]):
                 now = calm = 0  # nothing moved, and somebody would have told
             held = track.words.setdefault(resource, Held())
@@ -273,23 +268,11 @@ class Windower:
         seen: bool,
     ) -> dict[str, Use]:
         """Return how much a workload takes of each resource."""
-        limits = self._policy.thresholds.uses
-        taken: dict[str, float | None] = {
-            "cpu": numbers.get("cpu_pct"),
-            "io": _sum(numbers, "read_bytes_per_s", "write_bytes_per_s"),
-            "memory": _share(numbers, machine),
-        }
         found = {}
-        for resource, value in taken.items():
-            steps = getattr(limits, resource)
+        for resource, value in taken(numbers, machine).items():
             if value is None and not seen and "cgroup" in alive:
                 value = 0.0
-            if value is None and resource == "io" and numbers.get("io_count") == 0:
-                value = 0.0  # no io controller, but no request was seen either
-            now = calm = UNKNOWN
-            if value is not None:
-                bounds = (steps.light, steps.busy, steps.heavy)
-                now, calm = level(value, bounds), level(value, bounds, 0.8)
+            now, calm = using(value, self._policy, resource)
             held = track.uses.setdefault(resource, Held())
             found[resource] = use(held.move(now, calm))
         return found
@@ -375,6 +358,49 @@ def _rates(
 def _identity(one: Found) -> Identity:
     """Return what discovery alone knows of a program."""
     return Identity(exe=one.exe, comm=one.comms[0] if one.comms else "")
+
+
+def enough(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Return the numbers without those that are made of too few values."""
+    return {
+        key: value
+        for key, value in numbers.items()
+        if key not in LEAST or numbers.get(LEAST[key][0], 0) >= LEAST[key][1]
+    }
+
+
+def suffering(
+    counted: Mapping[str, float],
+    levels: Mapping[str, Sequence[float]],
+    resource: Resource,
+) -> tuple[int, int]:
+    """Return how bad a resource is by its numbers: plain, and with margin."""
+    if resource == Resource.MEMORY and counted.get("oom_kills", 0) > 0:
+        return 3, 3
+    return worst(counted, levels, SIGNALS[resource])
+
+
+def taken(
+    numbers: Mapping[str, float], machine: Mapping[str, float]
+) -> dict[str, float | None]:
+    """Return how much is taken of each resource; None where that is not known."""
+    moved = _sum(numbers, "read_bytes_per_s", "write_bytes_per_s")
+    if moved is None and numbers.get("io_count") == 0:
+        moved = 0.0  # no io controller, but no request was seen either
+    return {
+        "cpu": numbers.get("cpu_pct"),
+        "io": moved,
+        "memory": _share(numbers, machine),
+    }
+
+
+def using(value: float | None, policy: Policy, resource: str) -> tuple[int, int]:
+    """Return the level of a use: plain, and with margin."""
+    if value is None:
+        return UNKNOWN, UNKNOWN
+    steps = getattr(policy.thresholds.uses, resource)
+    bounds = (steps.light, steps.busy, steps.heavy)
+    return level(value, bounds), level(value, bounds, MARGIN)
 
 
 def _sum(numbers: Mapping[str, float], *keys: str) -> float | None:

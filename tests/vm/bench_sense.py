@@ -25,6 +25,7 @@ from vagus.cli.daemon import Daemon
 from vagus.flow import SourceState
 from vagus.loop import Loop
 from vagus.native import Ring
+from vagus.policy.load import load
 from vagus.policy.model import Policy
 from vagus.sense.cgroup import CgroupSensor
 from vagus.sense.discover import Discovery
@@ -205,7 +206,7 @@ def whole_agent(fake: Machine, work: Path) -> Iterator[Loop]:
         "version: 1\nmode: advise\ndecider: rules\n"
         "workloads: {w0: {match: {cgroup: w0}, slo: {run_queue_p99: 2ms}}}\n"
     )
-    daemon = Daemon(work / "record.db", None, policy)
+    daemon = Daemon(work / "record.db", None, load(policy))
     options = Options(
         policy,
         cgroups=fake.root,

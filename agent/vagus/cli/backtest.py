@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """`vagus backtest`: what another policy or decider would have done.
 
-The recorded windows go through the deciding and verifying code under the other
-policy.  What was written then has shaped what was seen, so this tells how the
-other would have begun in each situation, not what would have come of it.
+The recorded windows, in the words of the other policy, go through the deciding and
+verifying code under it, at the hours that they had.  What was written then has
+shaped what was seen, so this tells how the other would have begun in each situation,
+not what would have come of it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -18,9 +20,10 @@ import msgspec
 from vagus.cli import common, units, words
 from vagus.cli.board import in_force
 from vagus.cli.paint import Cell, Paint, table, width_for
+from vagus.cli.reword import Reworder
 from vagus.course import Course
 from vagus.errors import PolicyError, RecordError
-from vagus.flow import Record, Stance
+from vagus.flow import Mode, Record, Stance
 from vagus.policy.load import load
 from vagus.policy.model import Policy
 from vagus.record.read import Reader
@@ -45,9 +48,11 @@ class Report(msgspec.Struct, frozen=True):
     windows: int  # how many were tried
     decider: str  # who decided in the trial
     agree_pct: float  # windows in which both had the same stances
-    was_s: dict[str, float]  # seconds that each stance stood
+    was_s: dict[str, float]  # seconds that each stance stood; advice does not stand
     would_s: dict[str, float]
     changes: list[Change]
+    mode: str = ""  # of the policy that was tried, outside its quiet hours
+    notes: list[str] = []  # what is not as that policy would have had it
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,10 +77,8 @@ def run(args: argparse.Namespace) -> int:
     since, until = common.time_range(args, now)
     with Reader(args.record) as reader:
         policy = _policy(args.policy, reader)
-        wanted = args.decider or (
-            policy.decider if policy.decider != "llm" else "rules"
-        )
-        policy = policy.model_copy(update={"decider": wanted})
+        if args.decider:
+            policy = policy.model_copy(update={"decider": args.decider})
         found = backtest(reader.between(since, until), policy)
     if not found.windows:
         raise RecordError("nothing is recorded in that time; see `vagus record ls`")
@@ -93,7 +96,13 @@ def _policy(path: Path | None, reader: Reader) -> Policy:
     from vagus.policy.load import loads
 
     latest = reader.latest()
-    text = reader.policy(latest.policy) if latest else ""
+    name = latest.policy if latest else ""
+    if reader.is_altered(name):
+        raise PolicyError(
+            "a secret was taken out of the recorded policy before it was kept, so it"
+            " is not what was in force; name the policy with --policy"
+        )
+    text = reader.policy(name)
     if not text:
         raise PolicyError("the record keeps no policy's text; name one with --policy")
     return loads(text, "the recorded policy")
@@ -103,7 +112,7 @@ def backtest(records: Iterable[Record], policy: Policy) -> Report:
     """Send recorded windows through another policy's decider and verification."""
     from vagus.wire import plain_decider
 
-    decider, course = plain_decider(policy), Course(policy)
+    decider, course, reworder = plain_decider(policy), Course(policy), Reworder()
     was: list[Stance] = []
     windows = same = 0
     was_s: dict[str, float] = {}
@@ -111,12 +120,15 @@ def backtest(records: Iterable[Record], policy: Policy) -> Report:
     changes: list[Change] = []
     pair: tuple[list[Stance], list[Stance]] = ([], [])
     for record in records:
-        window = record.window
+        now_ns = record.window.end_ns
         if record.verdict is not None:
-            was = record.verdict.allowed
+            enforced = record.verdict.mode is Mode.ENFORCE
+            was = record.verdict.allowed if enforced else []
         was = in_force(was, record.effects)
-        course.consider(decider, window, window.end_ns)
-        would = in_force(course.verdict.allowed if course.verdict else [], [])
+        course.refresh(now_ns, datetime.fromtimestamp(record.wall_ns / 1e9))
+        window = reworder.window(record.window, course.policy)
+        course.consider(decider, window, now_ns)
+        would = in_force(course.standing, [])
         windows += 1
         same += was == would
         seconds = (window.end_ns - window.start_ns) / 1e9
@@ -126,7 +138,21 @@ def backtest(records: Iterable[Record], policy: Policy) -> Report:
             changes.append(_change(record, was, would, course))
         pair = (was, would)
     agree = 100.0 * same / windows if windows else 0.0
-    return Report(windows, policy.decider, agree, was_s, would_s, changes)
+    told = (policy.mode.value, _notes(policy))
+    return Report(windows, decider.name, agree, was_s, would_s, changes, *told)
+
+
+def _notes(policy: Policy) -> list[str]:
+    """Say what is not as the policy would have had it."""
+    notes = [
+        "not done again: which process belongs to which workload (match) and what"
+        " each is for (role); both are as recorded"
+    ]
+    if policy.decider == "llm":
+        notes.append(
+            "the policy's decider is llm; no model was asked, and rules decided here"
+        )
+    return notes
 
 
 def _change(
@@ -157,7 +183,7 @@ def page(found: Report, now_ns: int, paint: Paint, columns: int, most: int) -> s
         for name in names
     ]
     text = (
-        f"{found.windows} windows, decided by {found.decider}:"
+        f"{found.windows} windows, mode {found.mode}, decided by {found.decider}:"
         f" {units.percent(found.agree_pct)} with the same stances\n\n"
     )
     text += table(["STANCE", ">STOOD", ">WOULD HAVE"], rows, paint, columns)
@@ -166,7 +192,7 @@ def page(found: Report, now_ns: int, paint: Paint, columns: int, most: int) -> s
         text += "\n" + table(["FROM", "OTHERWISE"], lines, paint, columns)
         if len(found.changes) > most:
             text += f"and {len(found.changes) - most} more; -n shows more\n"
-    return text
+    return text + "".join(f"{paint('dim', one)}\n" for one in ["", *found.notes])
 
 
 def _diff(one: Change, now_ns: int) -> list[list[str | Cell]]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -14,7 +15,7 @@ from vagus.errors import VagusError
 from vagus.flow import Mode, Proposal, Record, Stance
 from vagus.loop import Loop
 from vagus.orders import orders
-from vagus.policy.model import Keep
+from vagus.policy.model import Keep, Policy
 from vagus.record import redact
 from vagus.record.read import Reader
 from vagus.record.store import Recorder
@@ -30,15 +31,15 @@ class Daemon:
         self,
         record: Path | None,
         socket: Path | None,
-        policy: Path,
+        policy: Policy,
         version: str = "",
-        keep: Keep | None = None,
     ) -> None:
-        """Open both; None leaves one out.  `keep`: the policy's word on the record."""
-        self._policy = policy
+        """Open both; None leaves one out."""
+        self._in_force: Callable[[], Policy] = lambda: policy
         self._kept: set[str] = set()  # hashes of policies whose text is on record
         self._orders: dict[str, Order] = {}
         self._reflex: Reflex | None = None
+        keep = policy.record
         self.recorder = _recorder(record, version, keep) if record else None
         try:
             self.server = Server(socket, self._orders) if socket else None
@@ -59,6 +60,7 @@ class Daemon:
     def rule(self, loop: Loop) -> None:
         """Take orders for this loop from now on, and show the time left of leases."""
         self._reflex = loop.parts.reflex
+        self._in_force = lambda: loop.course.policy
         self._orders |= orders(loop, self.allowed, self.number)
 
     def put(self, record: Record) -> None:
@@ -88,16 +90,17 @@ class Daemon:
         return replace(record, window=replace(record.window, quality=quality))
 
     def _keep_policy(self, record: Record) -> None:
-        """Record a policy's text when it is first in force."""
-        if record.policy in self._kept or self.recorder is None:
+        """Record a policy's text when it is first in force.
+
+        It is the text that was loaded: the file may be another one by now.
+        """
+        policy = self._in_force()
+        if self.recorder is None or record.policy != policy.text_hash:
             return
-        self._kept.add(record.policy)
-        try:
-            text = self._policy.read_bytes().decode("utf-8", "backslashreplace")
-        except OSError as error:
-            log.warning("the policy's text is not on record: %s", error)
-            return
-        self.recorder.put_policy(record.wall_ns, record.policy, text)
+        if record.policy not in self._kept and self.recorder.put_policy(
+            record.wall_ns, policy.text_hash, policy.text
+        ):
+            self._kept.add(record.policy)
 
     def number(self, proposal: Proposal, mode: Mode) -> int:
         """Return the latest decision's number; 0 where that is not (yet) this one."""
@@ -127,9 +130,8 @@ class Daemon:
             return None
 
 
-def _recorder(path: Path, version: str, keep: Keep | None) -> Recorder:
+def _recorder(path: Path, version: str, keep: Keep) -> Recorder:
     """Open the record, with the policy's limits and secrets."""
-    keep = keep or Keep.plain()
     return Recorder(
         path,
         limits=Limits(keep.age_ns / 1e9, keep.size_bytes),

@@ -44,6 +44,7 @@ class Result(msgspec.Struct, frozen=True):
     differences: list[Difference]
     replies: Replies = Replies()  # of the model
     steps: Steps = Steps()  # of the reflex
+    altered: int = 0  # of those skipped, under a policy that held a secret
 
 
 def check(
@@ -67,7 +68,7 @@ def recheck(
 
     RecordError where nothing is recorded in it: that is no check that passed.
     """
-    verdicts = skipped = windows = 0
+    verdicts = skipped = altered = windows = 0
     differences = []
     policies, walker = _Policies(reader), Walker()
     for record, window in _windows(reader, since_ns, until_ns):
@@ -79,8 +80,9 @@ def recheck(
             asker.follow(record, policy)
         if record.verdict is None:
             continue
-        if basis is None or verdict is None or proposal is None or policy is None:
+        if not (basis and verdict and proposal and policy and window):
             skipped += 1
+            altered += basis is not None and reader.is_altered(basis.policy)
             continue
         verdicts += 1
         state = msgspec.json.decode(basis.state, type=VerifyState)
@@ -92,20 +94,22 @@ def recheck(
     if not windows:
         raise RecordError("nothing is recorded in that time; see `vagus record ls`")
     replies = asker.found() if asker else Replies()
-    return Result(verdicts, skipped, differences, replies, walker.found())
+    return Result(verdicts, skipped, differences, replies, walker.found(), altered)
 
 
 def _windows(
     reader: Reader, since_ns: int, until_ns: int
-) -> Iterator[tuple[Record, Window]]:
+) -> Iterator[tuple[Record, Window | None]]:
     """Yield the records, each with the window that its verdict was made from.
 
-    An answer that came between two ticks was verified with the window before.
+    An answer that came between two ticks was verified with the window before; None
+    where that one is not on record.
     """
-    before: Window | None = None
+    before = reader.window_before(since_ns, until_ns)
     for record in reader.between(since_ns, until_ns):
         tick = record.basis.tick if record.basis else record.window.tick
-        yield record, before if before and before.tick == tick else record.window
+        there = (one for one in (record.window, before) if one and one.tick == tick)
+        yield record, next(there, None)
         before = record.window
 
 
@@ -118,7 +122,7 @@ class _Policies:
         self._loaded: dict[str, Policy | None] = {}
 
     def in_force(self, basis: Basis) -> Policy | None:
-        """Return the policy of a verdict, or None where its text is not kept."""
+        """Return the policy of a verdict; None where its text is not kept as it was."""
         base = self._base(basis.policy)
         if base is None:
             return None
@@ -131,6 +135,8 @@ class _Policies:
         return self._loaded[name]
 
     def _load(self, name: str) -> Policy | None:
+        if self._reader.is_altered(name):
+            return None
         text = self._reader.policy(name)
         try:
             return loads(text, f"policy {name}") if text else None
@@ -158,6 +164,11 @@ def text(found: Result) -> str:
         f"{found.verdicts} verdicts recomputed, {len(found.differences)} differ"
         + (f", {found.skipped} not to be recomputed" if found.skipped else "")
     )
+    if found.altered:
+        told.append(
+            f"  {found.altered} of these because a secret was taken out of the policy"
+            " before it was kept"
+        )
     if replies.asked or replies.without_model or replies.differences or replies.skipped:
         told.append(
             f"{replies.asked} questions asked again, {len(replies.differences)} differ"

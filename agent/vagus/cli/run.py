@@ -92,9 +92,8 @@ def _serve(
     daemon = Daemon(
         record=None if args.no_record else args.record,
         socket=None if args.no_socket else args.socket,
-        policy=args.policy,
+        policy=policy,
         version=common.version(),
-        keep=policy.record,
     )
     stack.callback(daemon.close)
     options = Options(

@@ -37,7 +37,8 @@ class Describer:
     ) -> None:
         """Read nothing yet; root is where the system's files begin.
 
-        Without `redact`, which takes secrets out, cards have no arguments.
+        Without `redact`, which takes secrets out of what a unit and a process say
+        of themselves, cards have no arguments.
         """
         self._root = root
         self._redact = redact
@@ -55,7 +56,7 @@ class Describer:
                 unit_description=self.unit_description(found.unit),
                 synopsis=self.synopsis(found.exe),
                 exe=found.exe,
-                comm=comm,
+                comm=self._clean(comm),
                 args=self.arguments(pid),
             )
             while len(self._cards) > REMEMBERED:
@@ -64,7 +65,10 @@ class Describer:
         return card
 
     def unit_description(self, unit: str) -> str:
-        """Return Description= of a unit's file; '' where it has none."""
+        """Return Description= of a unit's file, redacted; '' where it has none.
+
+        That of a transient unit (`systemd-run`) is its command line.
+        """
         if not unit or "/" in unit or unit.startswith("."):
             return ""
         template = re.sub(r"@.*(\.\w+)$", r"@\1", unit)
@@ -73,8 +77,11 @@ class Describer:
                 text = _text(self._root / folder / name)
                 found = re.search(r"^Description=(.*)$", text, re.MULTILINE)
                 if found:
-                    return escape(found[1].strip(), LIMIT)
+                    return escape(self._clean(found[1].strip()[:4096]), LIMIT)
         return ""
+
+    def _clean(self, text: str) -> str:
+        return self._redact(text) if self._redact else text
 
     def synopsis(self, exe: str) -> str:
         """Return the one-line description of the package that has a program."""

@@ -73,7 +73,8 @@ def check(raw: bytes | str, name: str = "policy.yaml") -> Checked:
         return Checked(None, _lines(mistakes, name), [])
     digest = hashlib.sha256(data).hexdigest()[:16]
     notes = [_placed(tree, path, what) for path, what in warnings(policy)]
-    return Checked(policy.stamped(digest), [], _lines(notes, name))
+    stamped = policy.stamped(data.decode(), digest)
+    return Checked(stamped, [], _lines(notes, name))
 
 
 def _lines(mistakes: list[Mistake], name: str) -> list[str]:

@@ -303,6 +303,7 @@ class Policy(f.Part):
     )
     record: Keep = Field(Keep.plain(), description="How much history is kept.")
     _text_hash: str = PrivateAttr("")
+    _text: str = PrivateAttr("")
 
     @field_validator("workloads", mode="before")
     @classmethod
@@ -316,6 +317,11 @@ class Policy(f.Part):
     def text_hash(self) -> str:
         """Return the SHA-256 of the text it was loaded from, 16 digits."""
         return self._text_hash
+
+    @property
+    def text(self) -> str:
+        """Return the text it was loaded from."""
+        return self._text
 
     def bounds(self) -> dict[str, Bound]:
         """Return what may be set, by knob."""
@@ -346,10 +352,10 @@ class Policy(f.Part):
             for name, pick in self.static.items()
         ]
 
-    def stamped(self, text_hash: str) -> Policy:
-        """Return the same policy with the hash of its text."""
+    def stamped(self, text: str, text_hash: str) -> Policy:
+        """Return the same policy with its text, and the hash of that."""
         copy = self.model_copy()
-        copy._text_hash = text_hash
+        copy._text, copy._text_hash = text, text_hash
         return copy
 
     def with_objective(self, sentence: str) -> Policy:

@@ -23,6 +23,7 @@ from vagus.flow import (
     Record,
     Stance,
     Verdict,
+    Window,
 )
 from vagus.record import schema
 from vagus.record.alive import lives
@@ -141,6 +142,12 @@ class Reader:
                 cpu=moment.cpu,
                 **self._beside(moment.id, having),
             )
+
+    def window_before(self, since_ns: int, until_ns: int) -> Window | None:
+        """Return the window just before those of a time range, or None."""
+        first, _ = self._numbers(since_ns, until_ns)
+        moment = self.moment(first - 1)
+        return moment.window if moment else None
 
     def changes(self, since_ns: int, until_ns: int) -> Iterator[Changes]:
         """Yield records of a time range without what is as in the one before."""
@@ -357,6 +364,11 @@ class Reader:
         found = self._db.execute("SELECT text FROM policies WHERE hash = ?", (name,))
         row = found.fetchone()
         return "" if row is None else str(row["text"])
+
+    def is_altered(self, name: str) -> bool:
+        """Say whether the text of a policy is another one without its secrets."""
+        query = "SELECT 1 FROM policies WHERE hash = ? AND altered"
+        return self._db.execute(query, (name,)).fetchone() is not None
 
     def summary(self) -> Summary:
         """Return what the record holds; counts every table."""

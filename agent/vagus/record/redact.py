@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from vagus.flow import Event, Identity, Proposal, Record, Window
 
 MARK = "[redacted]"
-KNOWN, KNOWN_CHARS = 4096, 256  # texts remembered, each at most so long
+KNOWN, KNOWN_CHARS = 8_192, 256  # texts remembered, each at most so long
 
 # What secrets are called, as a part of a name (DB_PASSWORD, api-key, mypassword);
 # the short ones only where a word begins (not "compass", "author").
@@ -115,31 +115,44 @@ def _hide(match: re.Match[str]) -> str:
 
 
 def record(value: Record, redact: Redactor) -> Record:
-    """Return a record without secrets: arguments, details, prompt, answer."""
+    """Return a record without secrets in any text that a process or a unit chose."""
     if not redact.patterns:
         return value
     # A busy second repeats a few details hundreds of times.
-    clean = {detail: redact.text(detail) for detail in {e.detail for e in value.events}}
+    said = {text for event in value.events for text in (event.detail, event.comm)}
+    clean = {text: redact.text(text) for text in said}
     return replace(
         value,
         window=_window(value.window, redact),
         proposal=_proposal(value.proposal, redact),
-        events=[_event(event, clean[event.detail]) for event in value.events],
+        events=[
+            _event(event, clean[event.detail], clean[event.comm])
+            for event in value.events
+        ],
     )
 
 
 def identity(value: Identity, redact: Redactor) -> Identity:
-    """Return an identity whose arguments hold no secret."""
-    args = redact.text(value.args) if value.args else ""
-    return value if args == value.args else replace(value, args=args)
+    """Return an identity without secrets in what the unit and the process chose.
+
+    The unit's description is one of them: a transient unit's is its command line.
+    """
+    unit, comm, args = (
+        redact.text(text) if text else ""
+        for text in (value.unit_description, value.comm, value.args)
+    )
+    if (unit, comm, args) == (value.unit_description, value.comm, value.args):
+        return value
+    return replace(value, unit_description=unit, comm=comm, args=args)
 
 
 def _window(window: Window, redact: Redactor) -> Window:
     changed = {}
     for name, load in window.workloads.items():
         clean = identity(load.identity, redact)
-        if clean is not load.identity:
-            changed[name] = replace(load, identity=clean)
+        programs = [redact.text(one) for one in load.programs]
+        if clean is not load.identity or programs != load.programs:
+            changed[name] = replace(load, identity=clean, programs=programs)
     if not changed:
         return window
     return replace(window, workloads={**window.workloads, **changed})
@@ -148,11 +161,14 @@ def _window(window: Window, redact: Redactor) -> Window:
 def _proposal(proposal: Proposal | None, redact: Redactor) -> Proposal | None:
     if proposal is None:
         return None
-    prompt, answer = redact.text(proposal.prompt), redact.text(proposal.answer)
-    if (prompt, answer) == (proposal.prompt, proposal.answer):
+    said = (proposal.prompt, proposal.answer, proposal.objective)
+    prompt, answer, objective = clean = tuple(map(redact.text, said))
+    if clean == said:
         return proposal
-    return replace(proposal, prompt=prompt, answer=answer)
+    return replace(proposal, prompt=prompt, answer=answer, objective=objective)
 
 
-def _event(event: Event, detail: str) -> Event:
-    return event if detail == event.detail else replace(event, detail=detail)
+def _event(event: Event, detail: str, comm: str) -> Event:
+    if (detail, comm) == (event.detail, event.comm):
+        return event
+    return replace(event, detail=detail, comm=comm)

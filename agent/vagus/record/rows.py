@@ -48,6 +48,7 @@ class Writer:
         self._session = session
         self._session_id = 0
         self._packer = Packer(self._face)
+        self._named: list[int] = []  # faces that the row in the making names
         # The latest decision and what it is about: another verdict on it is no new
         # one, but in another mode, where it does something else.
         self._last: tuple[tuple[Proposal, Mode | None] | None, int] = (None, 0)
@@ -85,10 +86,13 @@ class Writer:
         self._effects(window, record, record.effects)
         self._events(window, record)
 
-    def write_policy(self, wall_ns: int, policy: str, text: str) -> None:
+    def write_policy(
+        self, wall_ns: int, policy: str, text: str, is_altered: bool
+    ) -> None:
         """Keep the text of a policy under its hash."""
         self._db.execute(
-            "INSERT OR IGNORE INTO policies VALUES (?, ?, ?)", (policy, wall_ns, text)
+            "INSERT OR IGNORE INTO policies VALUES (?, ?, ?, ?)",
+            (policy, wall_ns, text, is_altered),
         )
 
     def _begin_session(self) -> int:
@@ -106,15 +110,22 @@ class Writer:
         self._db.execute("INSERT OR IGNORE INTO faces (data) VALUES (?)", (data,))
         found = self._db.execute("SELECT id FROM faces WHERE data = ?", (data,))
         number: int = found.fetchone()[0]
+        self._named.append(number)
         return number
 
     def _window(self, record: Record, skipped: int) -> int:
+        self._named.clear()
         data, is_key = self._packer.pack(
             record.window, record.cost, record.policy, record.counters, record.cpu
         )
         lost = sum(record.window.quality.lost.values())
         row = (self._session_id, record.wall_ns, is_key, skipped, lost, data)
-        return _insert(self._db, "windows", (None, *row))
+        number = _insert(self._db, "windows", (None, *row))
+        self._db.executemany(
+            "INSERT OR REPLACE INTO face_uses VALUES (?, ?)",
+            [(face, number) for face in self._named],
+        )
+        return number
 
     def _decision(self, window: int, record: Record) -> int | None:
         proposal = record.proposal

@@ -177,6 +177,22 @@ MIGRATIONS: tuple[str, ...] = (
     ) STRICT;
     CREATE INDEX steps_window ON steps (window);
     """,
+    # The last window whose row names a face: those after it, up to the next key row,
+    # may need it too.  A table of its own, so that noting it rewrites few pages.
+    """
+    CREATE TABLE face_uses (
+        face INTEGER PRIMARY KEY,
+        window INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO face_uses
+        SELECT id, (SELECT coalesce(max(id), 0) FROM windows) FROM faces;
+    """,
+    # Whether taking a secret out of a policy's text made another policy of it; until
+    # now texts were redacted as a whole, and what came of that may be no policy.
+    """
+    ALTER TABLE policies ADD COLUMN altered INTEGER NOT NULL DEFAULT 0;
+    UPDATE policies SET altered = 1 WHERE text LIKE '%[redacted]%';
+    """,
 )
 
 

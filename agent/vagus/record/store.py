@@ -24,7 +24,7 @@ from types import TracebackType
 
 from vagus.errors import RecordError
 from vagus.flow import Record
-from vagus.record import redact, schema
+from vagus.record import redact, redact_policy, schema
 from vagus.record.alive import boot_id
 from vagus.record.rows import Session, Writer
 from vagus.record.trim import Limits, trim
@@ -51,7 +51,7 @@ class RecorderState:
 class _Policy:
     wall_ns: int
     name: str
-    text: str
+    text: str  # not redacted yet
 
 
 _Item = Record | _Policy
@@ -98,7 +98,7 @@ class Recorder:
 
     def put_policy(self, wall_ns: int, policy: str, text: str) -> bool:
         """Hand over the text of a policy, to be kept under its hash."""
-        return self._offer(_Policy(wall_ns, policy, self._redactor.text(text)))
+        return self._offer(_Policy(wall_ns, policy, text))
 
     def _offer(self, item: _Item) -> bool:
         try:
@@ -207,7 +207,8 @@ class Recorder:
         bits) is dropped and counted: one bad record must not cost the others.
         """
         if isinstance(item, _Policy):
-            writer.write_policy(item.wall_ns, item.name, item.text)
+            clean, is_altered = redact_policy.policy(item.text, self._redactor)
+            writer.write_policy(item.wall_ns, item.name, clean, is_altered)
             return False
         db.execute("SAVEPOINT one")
         try:

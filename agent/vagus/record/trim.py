@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""Retention: the oldest windows go when they are too old or too many."""
+"""Retention: the oldest windows go when they are too old or too many.
+
+What a workload was called goes with the last window that needs it (a row of faces).
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 
 DAY_S = 86_400
 STEP_WINDOWS = 1_800  # deleted in one transaction: half an hour, well under 1 s
+STEP_FACES = 5_000  # likewise; those of half an hour in which three a second come
 STEP_PAGES = 2_000  # given back to the file system after it
 
 # Tables whose rows belong to a window.
@@ -33,21 +38,53 @@ class Limits:
 
 
 def trim(db: sqlite3.Connection, limits: Limits, wall_ns: int) -> bool:
-    """Delete one step of what is over the limits; say whether more is left."""
-    last = _last_to_go(db, limits, wall_ns)
-    if last is None:
-        return False
-    first: int = db.execute("SELECT min(id) FROM windows").fetchone()[0]
-    end = min(last, first + STEP_WINDOWS - 1)
+    """Delete one step of what is over the limits; say whether more may be left."""
+    # First, so that the room they take costs no window.
+    is_more = _step(db, _unused_faces)
+    last = None if is_more else _last_to_go(db, limits, wall_ns)
+    if last is not None:
+        is_more = _step(db, lambda db: _windows(db, last))
+    return is_more
+
+
+def _step(db: sqlite3.Connection, delete: Callable[[sqlite3.Connection], bool]) -> bool:
+    """Delete in one transaction and give pages back; say whether anything went."""
     db.execute("BEGIN IMMEDIATE")
+    is_some = delete(db)
+    db.execute("COMMIT")
+    if is_some:
+        db.execute(f"PRAGMA incremental_vacuum({STEP_PAGES})").fetchall()
+    return is_some
+
+
+def _windows(db: sqlite3.Connection, last: int) -> bool:
+    """Delete the oldest windows up to `last`, and what belongs to them."""
+    first: int = db.execute("SELECT min(id) FROM windows").fetchone()[0]
+    # Up to a key row, without which what is left could not be read.
+    keep_from: int = db.execute(
+        "SELECT max(id) FROM windows WHERE is_key AND id <= ?",
+        (min(last + 1, first + STEP_WINDOWS),),
+    ).fetchone()[0]
     for table in DEPENDENT:
         column = "id" if table == "windows" else "window"
-        db.execute(f"DELETE FROM {table} WHERE {column} <= ?", (end,))
-    if end == last:
+        db.execute(f"DELETE FROM {table} WHERE {column} < ?", (keep_from,))
+    if keep_from > last:
         _orphans(db)
-    db.execute("COMMIT")
-    db.execute(f"PRAGMA incremental_vacuum({STEP_PAGES})").fetchall()
-    return _last_to_go(db, limits, wall_ns) is not None
+    return keep_from > first
+
+
+def _unused_faces(db: sqlite3.Connection) -> bool:
+    """Delete faces that no window needs any more.
+
+    The oldest window is a key row, so only rows from it on name what is needed.
+    """
+    found = db.execute(
+        "DELETE FROM face_uses WHERE face IN (SELECT face FROM face_uses"
+        " WHERE window < (SELECT min(id) FROM windows) LIMIT ?) RETURNING face",
+        (STEP_FACES,),
+    ).fetchall()
+    db.executemany("DELETE FROM faces WHERE id = ?", found)
+    return bool(found)
 
 
 def used_bytes(db: sqlite3.Connection) -> int:
@@ -80,10 +117,12 @@ def _first_that_fits(db: sqlite3.Connection, used: int, limits: Limits) -> int:
     first, last = db.execute("SELECT min(id), max(id) FROM windows").fetchone()
     share = 0.95 * limits.size_bytes / used
     wanted = last - int((last - first) * share)
+    newest = "SELECT max(id) FROM windows WHERE is_key"
     row = db.execute(
-        "SELECT min(id) FROM windows WHERE is_key AND id >= ?", (wanted,)
+        f"SELECT coalesce(min(id), ({newest})) FROM windows WHERE is_key AND id >= ?",
+        (wanted,),
     ).fetchone()
-    return int(row[0] if row[0] is not None else last)
+    return int(row[0])
 
 
 def _orphans(db: sqlite3.Connection) -> None:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from vagus.cli import run as verb
 from vagus.flow import Act, Mode, Resource, Stance
-from vagus.policy.load import loads
+from vagus.policy.load import load, loads
 from vagus.record.read import Reader
 
 BASE = "version: 1\nmode: advise\n"
@@ -63,17 +63,17 @@ def test_the_first_line_says_what_begins(policy, tmp_path):
 
 def test_the_daemon_keeps_windows_and_the_policy_text(tmp_path, tick_record):
     daemon_module = pytest.importorskip("vagus.cli.daemon", reason="needs bindings")
-    path = tmp_path / "policy.yaml"
-    path.write_text(BASE)
-    daemon = daemon_module.Daemon(tmp_path / "r.db", tmp_path / "socket", path)
+    policy = loads(BASE)
+    daemon = daemon_module.Daemon(tmp_path / "r.db", tmp_path / "socket", policy)
     try:
         for tick in (31, 32):
-            daemon.put(tick_record(tick))
-            daemon.publish(tick_record(tick))
+            one = replace(tick_record(tick), policy=policy.text_hash)
+            daemon.put(one)
+            daemon.publish(one)
     finally:
         daemon.close()
     with Reader(tmp_path / "r.db") as reader:
-        assert reader.policy("policy-1") == BASE
+        assert reader.policy(policy.text_hash) == BASE
         assert reader.latest().window.tick == 32
     assert not (tmp_path / "socket").exists()
     protect = Stance("shop", Act.PROTECT, Resource.CPU, 2)
@@ -86,13 +86,35 @@ def test_the_daemon_keeps_windows_and_the_policy_text(tmp_path, tick_record):
     assert daemon.number(replace(said, stances=[protect]), Mode.ENFORCE) == 0
 
 
+def test_the_text_on_record_is_the_one_in_force(tmp_path, tick_record):
+    """An edit that nobody asked to load is not what decided anything."""
+    from vagus.cli.daemon import Daemon
+
+    path = tmp_path / "policy.yaml"
+    path.write_text(BASE)
+    first = load(path)
+    path.write_text(BASE + "# edited, not loaded\n")
+    daemon = Daemon(tmp_path / "r.db", None, first)
+    daemon.put(replace(tick_record(1), policy=first.text_hash))
+    second = load(path)
+    path.write_text("no: policy")
+    course = SimpleNamespace(policy=second)
+    parts = SimpleNamespace(reflex=None)
+    daemon.rule(SimpleNamespace(course=course, parts=parts))
+    for tick in (2, 3):
+        daemon.put(replace(tick_record(tick), policy=second.text_hash))
+    daemon.close()
+    with Reader(tmp_path / "r.db") as reader:
+        for one in (first, second):
+            assert loads(reader.policy(one.text_hash)).text_hash == one.text_hash
+
+
 def test_the_record_is_kept_as_the_policy_says(tmp_path, tick_record):
     from vagus.cli.daemon import Daemon
 
     text = BASE + "record: {age: 2h, size: 5M, secrets: ['corp-[0-9]+']}\n"
-    keep = loads(text).record
     path = tmp_path / "r.db"
-    daemon = Daemon(path, None, tmp_path / "p.yaml", keep=keep)
+    daemon = Daemon(path, None, loads(text))
     limits = daemon.recorder._limits
     assert (limits.age_s, limits.size_bytes) == (7200.0, 5 << 20)
     one = tick_record(31)
@@ -108,8 +130,8 @@ def test_the_record_is_kept_as_the_policy_says(tmp_path, tick_record):
 def test_redaction_can_be_left_out(tmp_path, tick_record):
     from vagus.cli.daemon import Daemon
 
-    keep = loads(BASE + "record: {redact: false}\n").record
-    daemon = Daemon(tmp_path / "r.db", None, tmp_path / "p.yaml", keep=keep)
+    policy = loads(BASE + "record: {redact: false}\n")
+    daemon = Daemon(tmp_path / "r.db", None, policy)
     daemon.put(tick_record(31))
     daemon.close()
     with Reader(tmp_path / "r.db") as reader:
@@ -127,7 +149,7 @@ def test_a_pattern_that_cannot_be_is_refused(vagus, policy, pattern):
 def test_a_record_that_takes_nothing_is_shown_to_who_watches(tmp_path, tick_record):
     from vagus.cli.daemon import Daemon
 
-    daemon = Daemon(tmp_path / "r.db", None, tmp_path / "p.yaml")
+    daemon = Daemon(tmp_path / "r.db", None, loads(BASE))
     shown = []
     daemon.server = SimpleNamespace(
         publish=lambda record, left_ms: shown.append(record), close=lambda: None

@@ -197,6 +197,7 @@ def test_backtest(both):
     found = backtest.Report(
         3600, "rules", 91.5, {"shop: protect cpu 3": 3600.0},
         {"shop: protect cpu 3": 3600.0, "backup: yield io 2": 300.0}, [change],
+        "enforce", ["rules decided here"],
     )  # fmt: skip
     both("backtest", backtest.page(found, NOW_NS, Paint(), 80, 20), found)
 

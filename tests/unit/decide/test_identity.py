@@ -61,6 +61,19 @@ def test_the_card_says_what_the_machine_knows(root):
     assert Describer(root).describe(found()).args == ""
 
 
+def test_what_a_unit_or_a_process_says_of_itself_is_redacted(root):
+    """A transient unit's Description= is its command line."""
+    unit = root / "run/systemd/transient/run-u1.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Unit]\nDescription=/usr/bin/x --password=hunter2\n")
+    card = Describer(root, redactor().text).describe(
+        found("run-u1.service", comms=("token=hunter2",))
+    )
+    assert card.unit_description == "/usr/bin/x --password=[redacted]"
+    assert "hunter2" not in str(card)
+    assert card.synopsis and card.exe  # of the system: as they are
+
+
 def test_merged_folders_templates_and_what_is_unknown(root):
     describer = Describer(root)
     assert describer.synopsis("/usr/bin/restic").startswith("backup program")

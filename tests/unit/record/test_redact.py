@@ -3,11 +3,17 @@
 
 import time
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from vagus.record.redact import MARK, redactor
+from vagus.flow import Identity
+from vagus.policy import nodes
+from vagus.policy.load import loads
+from vagus.record import redact_policy
+from vagus.record.redact import MARK, record, redactor
 
 SECRETS = [
     ("restic --password=hunter2 backup", "hunter2"),
@@ -84,10 +90,90 @@ def test_any_text_is_taken(text):
     assert redactor().text(clean) == clean
 
 
+def test_nothing_that_a_process_or_unit_chose_is_stored_raw(tick_record):
+    one = tick_record(31)
+    shop = one.window.workloads["shop"]
+    own = Identity("x --password=hunter2", comm="token=hunter2", args="-p pwd=hunter2")
+    loads = {"shop": replace(shop, identity=own, programs=["token=hunter2", "nginx"])}
+    event = replace(one.events[0], comm="pass=hunter2")
+    one = replace(
+        one, window=replace(one.window, workloads=loads), events=[event, *one.events]
+    )
+    clean = record(one, redactor())
+    assert b"hunter2" not in msgspec.json.encode(clean)
+    assert clean.window.workloads["shop"].programs == [f"token={MARK}", "nginx"]
+    assert record(clean, redactor()) == clean
+    assert record(one, redactor(builtin=False)) is one
+
+
 def test_patterns_can_be_added_and_the_built_in_ones_left_out():
     assert redactor([r"shop-\d+"]).text("see shop-123") == f"see {MARK}"
     assert redactor([r"id=(?P<secret>\d+)"]).text("id=7") == f"id={MARK}"
     assert redactor(builtin=False).text("--password=x") == "--password=x"
+
+
+DIGITS = "0123456789abcdef" * 4
+HARD = f"""\
+version: 1
+objective: Keep the shop fast.
+workloads:
+  auth: {{match: {{cgroup: "docker-{DIGITS}.scope"}}}}
+  token: {{match: {{comm: [basic, secret]}}}}
+record: {{secrets: ["shop-\\\\d+", 'id=(?P<secret>x)']}}
+never_touch: [{DIGITS}, "password:x"]
+"""
+
+
+def test_a_policy_without_secrets_is_kept_as_it_is():
+    keep = loads(HARD).record
+    assert redact_policy.policy(HARD, redactor(keep.secrets)) == (HARD, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "is_altered"),
+    [
+        ("objective: pwd=hunter2 # x", f'objective: "pwd={MARK}" # x', True),
+        (
+            "objective: |\n  Über\n  pwd=hunter2\nmode: advise",
+            f'objective: "Über\\npwd={MARK}\\n"\nmode: advise',
+            True,
+        ),
+        (
+            "objective: &a pwd=hunter2\nstatic: {x: *a}",
+            f'objective: &a "pwd={MARK}"\nstatic: {{x: *a}}',
+            True,
+        ),
+        (
+            "{model: {url: 'http://me:hunter2@host'}}",
+            f'{{model: {{url: "http://me:{MARK}@host"}}}}',
+            True,
+        ),
+        (
+            "record:\n  secrets: [hunter2, corp-\\d]",
+            f'record:\n  secrets: ["{MARK}", corp-\\d]',
+            False,
+        ),
+        (
+            "# password:\n# pwd=hunter2 #\nmode: advise # token: hunter2",
+            f"# password:\n# pwd={MARK} #\nmode: advise # token: {MARK}",
+            False,
+        ),
+        ("no: [yaml password=hunter2", f"no: [yaml password={MARK}", True),
+        ("", "", False),
+    ],
+)
+def test_secrets_in_a_policys_free_text_go(text, wanted, is_altered):
+    clean = redact_policy.policy(text, redactor(["hunter2"]))
+    assert clean == (wanted, is_altered)
+    assert redact_policy.policy(wanted, redactor(["hunter2"]))[0] == wanted
+
+
+@given(st.text("ab:#&*!|>-[]{}'\"\\\n, =", max_size=60))
+def test_whatever_a_policy_looks_like_it_stays_yaml(text):
+    text = f"objective: {text}\n"
+    clean, _ = redact_policy.policy(text, redactor(["[ab]=[ab]"]))
+    if nodes.read(text.encode())[0] is not None:
+        assert nodes.read(clean.encode())[0] is not None
 
 
 def test_a_long_hostile_text_takes_no_time():
