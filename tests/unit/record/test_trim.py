@@ -23,11 +23,20 @@ END = START + 1200 * S
 KEEP = redactor(builtin=False)
 
 
+@contextlib.contextmanager
+def writing(path, **options):
+    """A recorder that is closed when it has written all, however slow the disk is."""
+    with Recorder(path, queue_records=2000, **options) as recorder:
+        yield recorder
+        while recorder.state().waiting:
+            time.sleep(0.01)
+
+
 @pytest.fixture
 def long(tmp_path, tick_record):
     """Twenty minutes of windows, one a second."""
     path = tmp_path / "r.db"
-    with Recorder(path, queue_records=2000) as recorder:
+    with writing(path) as recorder:
         recorder.put_policy(START, "policy-1", "version: 1")
         for tick in range(1200):
             one = tick_record(tick % 90 + 1)
@@ -104,7 +113,7 @@ def faces(path):
 
 def test_faces_of_what_came_and_went_go_with_their_windows(tmp_path, tick_record):
     path = tmp_path / "r.db"
-    with Recorder(path, redactor=KEEP, queue_records=2000) as recorder:
+    with writing(path, redactor=KEEP) as recorder:
         for tick in range(1200):
             assert recorder.put(churn(tick_record, tick, "secret " * (tick < 300)))
     assert sum(b"secret" in one for one in faces(path)) == 300
@@ -127,7 +136,7 @@ def test_faces_of_what_came_and_went_go_with_their_windows(tmp_path, tick_record
 def test_a_face_stays_as_long_as_a_window_needs_it(tmp_path, tick_record):
     """Said once, in the first row of all; every key row says it again."""
     path = tmp_path / "r.db"
-    with Recorder(path, queue_records=2000) as recorder:
+    with writing(path) as recorder:
         for tick in range(200):
             one = tick_record(tick % 20 + 1)
             assert recorder.put(replace(one, wall_ns=START + tick * S))
@@ -145,11 +154,14 @@ def test_faces_that_an_older_vagus_left_behind_go_too(tmp_path, tick_record):
         for tick in range(70):
             assert recorder.put(churn(tick_record, tick))
     db = schema.open_writer(path)
-    db.executescript("DROP TABLE face_uses; PRAGMA user_version = 3;")
+    db.executescript(
+        "DROP TABLE face_uses; ALTER TABLE policies DROP COLUMN altered;"
+        " PRAGMA user_version = 3;"
+    )
     rows = [(f"left behind {n}".encode(),) for n in range(12_000)]
     db.executemany("INSERT INTO faces (data) VALUES (?)", rows)
     db.close()
-    with Recorder(path, queue_records=2000) as recorder:
+    with writing(path) as recorder:
         for tick in range(70, 200):
             assert recorder.put(churn(tick_record, tick))
     run(path, Limits(age_s=60), START + 199 * S)
