@@ -10,9 +10,10 @@ from pathlib import Path
 from vagus.cli import after, common, form, units, words
 from vagus.cli.lines import Page
 from vagus.cli.paint import Cell, Paint, width_for, word_cell
-from vagus.cli.story import Seen, Story, find, tell
+from vagus.cli.story import Seen, Story, also, find, tell
 from vagus.flow import Act
 from vagus.record.read import Reader
+from vagus.text import escape
 
 WIDTH = 80  # where the terminal does not say
 MOST = 6  # lines of one part without --full
@@ -21,7 +22,9 @@ MOST = 6  # lines of one part without --full
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
-        "what", metavar="ID|UNIT|PID", help="a decision, a workload, or a process"
+        "what",
+        metavar="ID|UNIT|PID",
+        help="a decision, a workload, or a process (pid:N where N is a decision, too)",
     )
     parser.add_argument(
         "--full", action="store_true", help="the whole prompt and answer"
@@ -33,13 +36,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the story of one decision."""
     with Reader(args.record) as reader:
-        decision = find(reader, args.what, Path("/proc"))
-        story = tell(reader, decision)
+        proc = Path("/proc")
+        story = tell(reader, find(reader, args.what, proc))
+        note = also(reader, args.what, proc)
     if args.json:
         common.print_json(story)
         return 0
     columns = width_for(sys.stdout) or WIDTH
     print(screen(story, common.now_ns(), common.paint(), columns, args.full), end="")
+    if note:
+        print(escape(note, 200))
     return 0
 
 

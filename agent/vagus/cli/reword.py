@@ -47,7 +47,7 @@ class Reworder:
         known = self._known.get(load.name)
         if known is None or known.cgroup_id != load.cgroup_id:
             known = self._known[load.name] = _Known(load.cgroup_id, {}, {})
-        known.times = known.times + 1 if known.load is load else 0
+        known.times = known.times + 1 if known.load == load else 0
         # What did not move for so long has no word that could still get better.
         if known.again is None or known.times <= HOLD:
             known.load, known.again = load, _reworded(load, known, window, policy)

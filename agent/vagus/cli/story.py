@@ -61,21 +61,32 @@ class Story(Value, frozen=True):
 def find(reader: Reader, what: str, proc: Path) -> int:
     """Return the decision that an ID, a workload's name or a process means.
 
-    For a workload it is the latest that touched it.  RecordError where there is
-    none.
+    A plain number is a decision where there is such a one, and else a process, as
+    `pid:N` is in any case.  For a workload it is the latest that touched it.
+    RecordError where there is none.
     """
-    number = what.removeprefix("#")
-    if number.isascii() and number.isdigit():
-        if reader.decision(int(number)) is not None:
-            return int(number)
-        name = _workload_of(reader, int(number), proc)
-        if not name:
-            raise RecordError(
-                f"there is no decision {number}, and no recorded workload with a"
-                f" process {number}; `vagus decisions` lists what there is"
-            )
-        return latest(reader, name)
-    return latest(reader, _named(reader, what))
+    number = what.removeprefix("#").removeprefix("pid:")
+    if not (number.isascii() and number.isdigit()):
+        return latest(reader, _named(reader, what))
+    is_process = what.startswith("pid:")
+    if not is_process and reader.decision(int(number)) is not None:
+        return int(number)
+    name = _workload_of(reader, int(number), proc)
+    if not name:
+        nor = "" if is_process else f"no decision {number}, and "
+        raise RecordError(
+            f"there is {nor}no recorded workload with a process {number};"
+            " `vagus decisions` lists what there is"
+        )
+    return latest(reader, name)
+
+
+def also(reader: Reader, what: str, proc: Path) -> str:
+    """Say how to ask for a process where its number is a decision's; else ''."""
+    if not (what.isascii() and what.isdigit()) or reader.decision(int(what)) is None:
+        return ""
+    name = _workload_of(reader, int(what), proc)
+    return f"{what} is a process of {name}, too: vagus explain pid:{what}" * bool(name)
 
 
 def latest(reader: Reader, name: str, until_ns: int = FOREVER_NS) -> int:

@@ -7,7 +7,10 @@ To keep new outputs: VAGUS_GOLDEN=write pytest tests/unit/cli/test_golden.py
 import json
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.cli.test_server import Agent
+
+from vagus.record.store import Recorder
 
 OUTPUTS = {
     "explain-1": ["explain", "1"],
@@ -84,6 +87,30 @@ def test_a_story_fits_one_screen_of_80_columns(vagus):
 def test_a_story_is_found_by_unit_and_process(vagus, what):
     _, out, _ = vagus("explain", what)
     assert out.startswith("decision 1 ")
+
+
+def test_a_number_that_is_a_decision_and_a_process_says_how_to_ask(
+    vagus, tmp_path, tick_record
+):
+    path = tmp_path / "r.db"
+    with Recorder(path) as recorder:
+        for tick in (32, 50):
+            one = tick_record(tick)
+            shop = replace(one.window.workloads["shop"], pids=[1])
+            loads = one.window.workloads | {"shop": shop}
+            window = replace(one.window, workloads=loads)
+            recorder.put(replace(one, window=window))
+    _, out, _ = vagus("explain", "1", "--record", str(path))
+    assert out.startswith("decision 1 ")
+    said = "1 is a process of shop, too: vagus explain pid:1"
+    assert out.splitlines()[-1] == said
+    _, out, _ = vagus("explain", "pid:1", "--record", str(path))
+    assert out.startswith("decision 2 ") and "pid:" not in out
+    for words in (["#1"], ["2"], ["shop"], ["1", "--json"]):
+        _, out, _ = vagus("explain", *words, "--record", str(path))
+        assert "pid:" not in out
+    code, _, err = vagus("explain", "pid:4194305", "--record", str(path))
+    assert code == 6 and "no recorded workload with a process 4194305" in err
 
 
 def test_the_latest_decision_of_a_workload_is_told(vagus):

@@ -154,12 +154,10 @@ def test_faces_that_an_older_vagus_left_behind_go_too(tmp_path, tick_record):
         for tick in range(70):
             assert recorder.put(churn(tick_record, tick))
     db = schema.open_writer(path)
-    db.executescript(
-        "DROP TABLE face_uses; ALTER TABLE policies DROP COLUMN altered;"
-        " PRAGMA user_version = 3;"
-    )
+    db.execute("DROP TABLE face_uses")
     rows = [(f"left behind {n}".encode(),) for n in range(12_000)]
     db.executemany("INSERT INTO faces (data) VALUES (?)", rows)
+    db.executescript(next(one for one in schema.MIGRATIONS if "face_uses" in one))
     db.close()
     with writing(path) as recorder:
         for tick in range(70, 200):
