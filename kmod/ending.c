@@ -275,6 +275,7 @@ void vagus_lease_finish(struct vagus_lease *lease, enum vagus_lease_end end, int
 	if (end == VAGUS_END_FAILED)
 		pr_warn("%s could not be put back to \"%s\" (%d)\n", lease->target.path,
 			lease->restore.s, error);
+	lease->target.gone = end == VAGUS_END_GONE;
 	tally(end);
 	vagus_lease_drop(lease);
 	/* Only now: who hears of the end may have the target again. */

@@ -4,6 +4,7 @@
  * gave; what the others need is said at enum vagus_form.
  */
 #include <linux/ctype.h>
+#include <linux/dcache.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/pid.h>
@@ -305,15 +306,23 @@ void vagus_target_show(const struct vagus_target *target, const char *state,
 		strscpy(shown->s, weight + 1);
 }
 
+static void close_own(struct file *file, bool gone)
+{
+	if (!file)
+		return;
+	/* Else it, and the cgroup's name, would stay cached for nobody to find. */
+	if (gone)
+		d_drop(file->f_path.dentry);
+	fput(file);
+}
+
 /**
  * vagus_target_close - give back what an open took
  * @target: from vagus_knob_open() or vagus_task_open(), whatever that returned
  */
 void vagus_target_close(struct vagus_target *target)
 {
-	if (target->file)
-		fput(target->file);
-	if (target->twin)
-		fput(target->twin);
+	close_own(target->file, target->gone);
+	close_own(target->twin, target->gone);
 	put_pid(target->pid);
 }

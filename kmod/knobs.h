@@ -68,6 +68,7 @@ struct vagus_text {
  * @key: the first word of that line, or ""
  * @alone: a write may block: it goes into a work of its own, to hold up nobody else
  * @slow: and for so long that no command waits for it
+ * @gone: the cgroup or device is no more
  * @path: inside the file system, its end where it is longer; or "task:TID"
  */
 struct vagus_target {
@@ -81,6 +82,7 @@ struct vagus_target {
 	char key[VAGUS_KEY_LEN];
 	bool alone;
 	bool slow;
+	bool gone;
 	char path[VAGUS_PATH_LEN];
 };
 

@@ -159,6 +159,21 @@ def _settled(name: str, limit: int) -> bool:
     return slab(name) < limit
 
 
+def test_cgroups_removed_while_leased_leave_nothing(cgroup: Path) -> None:
+    """Neither in memory: a file that was open at the end stays cached for nobody."""
+    (cgroup / "cgroup.subtree_control").write_text("+cpu")
+    group = cgroup / "child"
+    with Module() as module:
+        before = slab("kernfs_node_cache")
+        for _ in range(40):
+            group.mkdir()
+            granted = hold(module, group / "cpu.weight", "50")
+            assert not granted.error
+            group.rmdir()
+            module.revoke([granted.id])
+        assert wait_until(partial(_settled, "kernfs_node_cache", before + 40)) >= 0
+
+
 def cycle(rng: random.Random, home: Path) -> None:
     """Load, track and lease among cgroups that come and go, unload."""
     load()
