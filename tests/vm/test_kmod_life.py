@@ -80,13 +80,14 @@ def test_unload_under_a_living_agent(cgroup: Path) -> None:
         table.follow([0])
         poll = select.epoll()
         poll.register(ring.fileno(), select.EPOLLPRI | select.EPOLLET)
-        assert not hold(module, weight, "50").error
+        granted = hold(module, weight, "50")
+        assert not granted.error
         start = time.monotonic()
         unload()
         took_s = time.monotonic() - start
         assert weight.read_text() == "100\n"
         # It told of the end before it went, and then it is gone for everybody.
-        (end,) = module.ended()
+        (end,) = [one for one in module.ended() if one.id == granted.id]
         assert (end.end, end.cause) == ("restored", "unload")
         for call in (module.info, module.leases, ring.drain, table.read):
             with pytest.raises(ModuleMissing):
