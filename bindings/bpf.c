@@ -15,8 +15,8 @@
 #include <linux/perf_event.h>
 
 #include "bpf.h"
+#include "log.h"
 
-#define LOG_BYTES 16384
 #define PROGRAMS_MAX 32
 
 struct program {
@@ -31,30 +31,11 @@ struct vagus_bpf {
 	struct program programs[PROGRAMS_MAX];
 	uint32_t programs_count;
 	struct bpf_link *ops;
-	size_t log_used;
-	char log[LOG_BYTES];
+	struct log log;
 };
 
 /* libbpf's print function has no argument of ours: whose call this thread is in. */
 static _Thread_local struct vagus_bpf *caller;
-
-/* What is wrong is said at the end: where the log is full, its beginning goes. */
-static void keep(struct vagus_bpf *bpf, const char *text, size_t bytes)
-{
-	const size_t room = sizeof(bpf->log) - 1;
-	size_t before = bpf->log_used;
-
-	if (bytes > room) {
-		text += bytes - room;
-		bytes = room;
-	}
-	if (before > room - bytes)
-		before = room - bytes;
-	memmove(bpf->log, bpf->log + bpf->log_used - before, before);
-	memcpy(bpf->log + before, text, bytes);
-	bpf->log_used = before + bytes;
-	bpf->log[bpf->log_used] = '\0';
-}
 
 static int print(enum libbpf_print_level level, const char *format, va_list args)
 {
@@ -66,7 +47,7 @@ static int print(enum libbpf_print_level level, const char *format, va_list args
 	length = vasprintf(&text, format, args);
 	if (length < 0)
 		return length;
-	keep(caller, text, (size_t)length);
+	log_add(&caller->log, text, (size_t)length);
 	free(text);
 	return length;
 }
@@ -74,8 +55,8 @@ static int print(enum libbpf_print_level level, const char *format, va_list args
 static void log_begin(struct vagus_bpf *bpf)
 {
 	libbpf_set_print(print);
-	bpf->log_used = 0;
-	bpf->log[0] = '\0';
+	bpf->log.used = 0;
+	bpf->log.text[0] = '\0';
 	caller = bpf;
 }
 
@@ -134,7 +115,7 @@ void vagus_bpf_close(struct vagus_bpf *bpf)
 
 const char *vagus_bpf_log(const struct vagus_bpf *bpf)
 {
-	return bpf->log;
+	return bpf->log.text;
 }
 
 /* Where the variable @name lies in .rodata, by the object's own BTF. */
