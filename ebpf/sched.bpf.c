@@ -42,7 +42,8 @@
  *
  * GUARANTEED, while all goes well: a protected task waits for no lower class
  * longer than it takes to interrupt a CPU it may run on, unless protected tasks
- * use up more than their part of the machine; siblings of weights a and b that
+ * use up more than their part of the machine, or a minimum share is just being run:
+ * that ends at the next timer tick, and nobody interrupts it again; siblings of weights a and b that
  * want the CPU all the time get a:b; nobody starves.
  *
  * WHERE IT FAILS.  One queue a class is one lock: fine for dozens of CPUs, not

@@ -30,6 +30,7 @@ from vagus.verify import (
     APPROVED,
     VerifyState,
     forgotten,
+    kind_of,
     lifted,
     pardoned,
     quarantined,
@@ -188,7 +189,7 @@ class Course:
         approved, said = self.wishes.approved, self.proposal
         if approved:
             self.proposal = Proposal(APPROVED, approved, "approved by the operator")
-        elif not approved and said and said.decider == APPROVED:
+        elif said and said.decider == APPROVED:
             over = Proposal(APPROVED, [], "what the operator approved is over")
             self.proposal = self._decided or over
 
@@ -208,10 +209,8 @@ class Course:
         for stance in stances:
             strongest = replace(stance, strength=3)
             self._state = quarantined(self._state, strongest, until_ns, undone=True)
-        undone = {(s.workload, s.act, s.resource) for s in stances}
-        self.standing = [
-            s for s in self.standing if (s.workload, s.act, s.resource) not in undone
-        ]
+        undone = {kind_of(stance) for stance in stances}
+        self.standing = [s for s in self.standing if kind_of(s) not in undone]
         self.wish(self.wishes.undoing(number, stances))
 
     def stand_down(self) -> None:

@@ -83,15 +83,17 @@ def quarantined(
     others = tuple(
         held
         for held in state.quarantine
-        if held.undone is not undone or _key(held.stance) != _key(stance)
+        if held.undone is not undone or kind_of(held.stance) != kind_of(stance)
     )
     return replace(state, quarantine=(*others, Quarantine(stance, until_ns, undone)))
 
 
 def lifted(state: VerifyState, stances: Sequence[Stance]) -> VerifyState:
     """Return the state in which what was undone of these may be again."""
-    keys = {_key(stance) for stance in stances}
-    kept = (q for q in state.quarantine if not q.undone or _key(q.stance) not in keys)
+    keys = {kind_of(stance) for stance in stances}
+    kept = (
+        q for q in state.quarantine if not q.undone or kind_of(q.stance) not in keys
+    )
     return replace(state, quarantine=tuple(kept))
 
 
@@ -249,7 +251,7 @@ def _vouched(check: _Check, stance: Stance) -> Finding:
 def _waits(check: _Check, stance: Stance) -> Finding:
     # The operator's word first: it is what a person will ask about.
     for held in sorted(check.state.quarantine, key=lambda one: not one.undone):
-        same = _key(held.stance) == _key(stance)
+        same = kind_of(held.stance) == kind_of(stance)
         if same and stance.strength <= held.stance.strength:
             left_ns = held.until_ns - check.now_ns
             if left_ns > 0:
@@ -262,7 +264,7 @@ def _waits(check: _Check, stance: Stance) -> Finding:
 def _graded(check: _Check, stance: Stance) -> tuple[Stance, list[Refusal]]:
     """Bring strength 3 down to 2 where nothing calls for it yet."""
     before = check.state.standing.get(stance.workload)
-    steady = before is not None and _key(before) == _key(stance)
+    steady = before is not None and kind_of(before) == kind_of(stance)
     if stance.strength < 3 or (steady and before and before.strength >= 2):
         return stance, []
     if _critical(check, stance):
@@ -357,7 +359,7 @@ def _raised_in_need(check: _Check, stance: Stance) -> bool:
     before = check.state.standing.get(stance.workload)
     return (
         before is not None
-        and _key(before) == _key(stance)
+        and kind_of(before) == kind_of(stance)
         and stance.strength > before.strength
         and _critical(check, stance)
     )
@@ -402,7 +404,8 @@ def _urgency(stance: Stance) -> tuple[bool, int, str]:
     return stance.act is not Act.PROTECT, -stance.strength, stance.workload
 
 
-def _key(stance: Stance) -> Key:
+def kind_of(stance: Stance) -> Key:
+    """Return what a stance is but for its strength."""
     return stance.workload, stance.act, stance.resource
 
 

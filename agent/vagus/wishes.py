@@ -11,6 +11,7 @@ import msgspec
 from vagus.flow import Mode, Stance
 from vagus.policy.hours import capped, effective
 from vagus.policy.model import Policy
+from vagus.verify import kind_of
 
 NS = 1_000_000_000
 # How long a spoken objective, an approval and an undone stance hold, and how long
@@ -51,12 +52,10 @@ class Wishes(msgspec.Struct, frozen=True):
 
     def undoing(self, number: str, stances: Collection[Stance]) -> Wishes:
         """Return the wishes without an approval, and without these in any other."""
-        undone = {(s.workload, s.act, s.resource) for s in stances}
+        undone = {kind_of(stance) for stance in stances}
         approvals = {}
         for name, one in self.approvals.items():
-            kept = [
-                s for s in one.stances if (s.workload, s.act, s.resource) not in undone
-            ]
+            kept = [s for s in one.stances if kind_of(s) not in undone]
             if kept and name != number:
                 approvals[name] = Approval(kept, one.until_ns)
         return msgspec.structs.replace(self, approvals=approvals)
