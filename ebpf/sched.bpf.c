@@ -159,6 +159,7 @@ void BPF_STRUCT_OPS(vagus_dispatch, s32 cpu, struct task_struct *prev)
 		advance_clock(c, t->clock, t->vtime);
 		c->floor = 0;
 		occupy(c, t->class + 1);
+		t->slice = slice_ns;
 		scx_bpf_task_set_slice(prev, slice_ns);
 		return;
 	}
@@ -166,8 +167,10 @@ void BPF_STRUCT_OPS(vagus_dispatch, s32 cpu, struct task_struct *prev)
 	if (move(class) || move(VAGUS_SCHED_PROTECT) || move(VAGUS_SCHED_NORMAL) ||
 	    move(VAGUS_SCHED_YIELD))
 		return;
-	if (t)
+	if (t) {
+		t->slice = slice_ns;
 		scx_bpf_task_set_slice(prev, slice_ns);
+	}
 }
 
 /* A task becomes runnable: its group shares with it. */
@@ -250,7 +253,7 @@ void BPF_STRUCT_OPS(vagus_stopping, struct task_struct *p, bool runnable)
 	if (!c || !t)
 		return;
 	stat = stat_of(t->class);
-	if (stat && runnable && now - c->since < slice_ns)
+	if (stat && runnable && now - c->since < t->slice)
 		stat->preempted++;
 	charge(t, now);
 	if (runnable)

@@ -23,6 +23,7 @@ static __always_inline void queue(struct task_struct *p, struct task_ctx *t, __u
 {
 	__u32 class = t->class & CLASS_MASK;
 
+	t->slice = slice;
 	scx_bpf_dsq_insert_vtime(p, QUEUE(class), slice, t->vtime, enq_flags);
 	__sync_lock_test_and_set(&waiting[class], 1);
 	/* Another CPU may have searched by newer stances just before. */
@@ -108,6 +109,7 @@ static __always_inline void send(struct task_struct *p, struct task_ctx *t, s32 
 	place(p, t, cpu, true);
 	if (stat)
 		stat->direct++;
+	t->slice = slice_ns;
 	scx_bpf_dsq_insert(p, queue, slice_ns, 0);
 }
 

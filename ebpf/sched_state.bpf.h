@@ -83,6 +83,7 @@ struct task_ctx {
 	__u64 vtime; /* of its clock */
 	__u64 ran_at; /* scx_bpf_now() */
 	__u64 waits_since; /* scx_bpf_now(); 0 while it does not */
+	__u64 slice; /* ns that it was given the last time */
 	__u64 per; /* clock ns for a ns of CPU, scaled; as last charged */
 	__u64 per_before; /* the same, by which its debt was made; 0: as now */
 	__u64 scale_before; /* of its group when it began to run */

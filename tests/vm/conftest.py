@@ -49,8 +49,17 @@ def scene(cgroup: Path, tmp_path: Path, loaded: str) -> Iterator[Scene]:
     made.stop()
 
 
-@pytest.fixture
-def probes() -> Iterator[Probes]:
-    """The eBPF programs, loaded and attached for one test."""
+@pytest.fixture(scope="module")
+def attached() -> Iterator[Probes]:
+    """The eBPF programs, loaded and attached once a file: that takes seconds here."""
     with Probes(OBJECTS) as opened:
         yield opened
+
+
+@pytest.fixture
+def probes(attached: Probes) -> Probes:
+    """The eBPF programs, following nobody, their ring empty."""
+    attached.follow([])
+    while attached.ring.drain():
+        pass
+    return attached

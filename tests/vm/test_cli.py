@@ -208,13 +208,14 @@ def test_kill_9_leaves_a_record_and_no_setting(shell):
     shell.start()
     assert until(lambda: shell.json("top")["leases"])
     time.sleep(2)
+    shown_ns = shell.json("top")["wall_ns"]
     shell.stop(signal.SIGKILL)
-    killed = time.time_ns()
     assert until(lambda: not shell.weight(), 5)
     board = shell.json("top")
     assert board["source"] == "record"
     assert board["leases"] == []
-    assert killed - board["wall_ns"] < 3.5e9  # 2 s, and the window itself
+    # Of what the agent had shown, the last 2 s at most: a slow start of its is no loss.
+    assert shown_ns - board["wall_ns"] <= 2e9
     story = shell.json("explain", "shop")
     assert story["undo"].startswith("nothing is held")
 

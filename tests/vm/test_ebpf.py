@@ -236,13 +236,15 @@ def test_more_workloads_than_room_is_an_error(cgroup: Path) -> None:
 
 
 def test_closing_leaves_nothing_attached(cgroup: Path) -> None:
-    def programs() -> int:
+    def programs() -> list[int]:
         out = subprocess.run(["bpftool", "prog"], capture_output=True, text=True)
-        return sum(f" name {n}_" in out.stdout for n in ("process", "block", "memory"))
+        kinds = ("process", "block", "memory")
+        return [out.stdout.count(f" name {kind}_") for kind in kinds]
 
+    before = programs()
     with Probes(OBJECTS):
-        assert programs() == 3
+        assert all(now > then for now, then in zip(programs(), before, strict=True))
     # The kernel frees them after a grace period.
     deadline = time.monotonic() + 5
-    while programs():
+    while programs() != before:
         assert time.monotonic() < deadline

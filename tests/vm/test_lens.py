@@ -77,7 +77,7 @@ def place(cgroup):
 
 
 def test_runq_sees_the_waits_of_hogs(inside, place):
-    with Lens(order_for("runq", *place, seconds=15)) as lens:
+    with Lens(order_for("runq", *place, seconds=6)) as lens:
         until_ready(lens)  # the compiler, too, would have to wait for them
         for _ in range(2 * (os.cpu_count() or 1) + 1):
             inside(sys.executable, "-c", "while True: pass")
@@ -189,8 +189,8 @@ def test_func_becomes_the_workloads_slo(inside, place, limit, word):
 def test_biolat_and_offcpu(inside, place):
     dd = "while :; do dd if=/dev/vda of=/dev/null bs=4k count=50 iflag=direct; done"
     with (
-        Lens(order_for("biolat", *place, seconds=30)) as disk,
-        Lens(order_for("offcpu", *place, seconds=12)) as off,
+        Lens(order_for("biolat", *place, seconds=20)) as disk,
+        Lens(order_for("offcpu", *place, seconds=6)) as off,
     ):
         until_ready(disk)
         until_ready(off)

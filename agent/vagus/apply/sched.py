@@ -18,11 +18,12 @@ from typing import Self
 
 import msgspec
 
-from vagus.abi import HIST_BUCKETS, SLOTS_MAX, SchedClass
+from vagus.abi import HIST_BUCKETS, SLOTS_MAX, SchedClass, hist_bounds_ns
 from vagus.apply.sched_partial import Movers
 from vagus.errors import FeatureMissing, KernelError, VagusError
 from vagus.flow import Act, CpuHandle, Handle, Resource, Stance
 from vagus.native import BpfObject
+from vagus.percentile import percentiles
 
 NS_PER_MS = 1_000_000
 # After an ejection the scheduler is tried again after this, doubled each time.
@@ -399,12 +400,16 @@ class SchedExt:
         return stats
 
     def counters(self) -> dict[str, int]:
-        """Return what tells how the scheduler works, by class."""
-        return {
-            f"{name}_{key}": getattr(stat, key)
-            for name, stat in self.stats().items()
-            for key in ("direct", "queued", "preempted", "kicks", "floors")
-        }
+        """Return what tells how the scheduler works, by class; waits since it began."""
+        counted = {}
+        for name, stat in self.stats().items():
+            for key in ("direct", "queued", "preempted", "kicks", "floors"):
+                counted[f"{name}_{key}"] = getattr(stat, key)
+            if stat.waits:
+                waits = percentiles(stat.wait_hist, hist_bounds_ns(), (0.5, 0.99))
+                for key, wait_ns in zip(("p50", "p99"), waits, strict=True):
+                    counted[f"{name}_wait_{key}_us"] = round(wait_ns / 1000)
+        return counted
 
 
 def _entry(stance: Stance | None, deadline_ns: int) -> bytes:
