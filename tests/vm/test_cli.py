@@ -190,6 +190,7 @@ def test_a_day_with_the_agent(shell):
     assert "no agent runs here" in shell("mode", code=7)
 
 
+@pytest.mark.once
 def test_off_with_and_without_the_agent(shell):
     shell.start()
     said = shell("off")

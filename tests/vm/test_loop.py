@@ -104,6 +104,7 @@ def test_stopped_agent_loses_its_leases_within_their_time(agent):
     assert {(end.end, end.cause) for end in ends} == {("restored", "deadline")}
 
 
+@pytest.mark.once
 def test_terminated_agent_gives_back_and_records_it(agent):
     agent.begin()
     agent.wait(agent.holds)
@@ -130,6 +131,7 @@ def test_unloaded_module_ends_leases_and_not_the_agent(agent, loaded):
     agent.wait(lambda: "table" not in agent.records()[-1].window.quality.missing)
 
 
+@pytest.mark.once
 def test_without_the_module_nothing_is_set_and_that_is_said(agent, loaded):
     subprocess.run(["rmmod", "vagus"], check=True)
     try:
@@ -173,6 +175,7 @@ def test_reload_takes_a_valid_policy_and_keeps_the_old_over_a_wrong_one(agent):
     agent.wait(lambda: agent.knob("shop/cpu.weight") == "300")
 
 
+@pytest.mark.once
 def test_off_ends_everything_and_the_agent_only_advises(agent):
     from vagus.kmod import Module
 
