@@ -97,6 +97,8 @@ def _spared(look: _Look, workload: WorkloadWindow) -> Finding:
 
 
 def _mode(look: _Look, workload: WorkloadWindow) -> Finding:
+    if workload.name in {stance.workload for stance in look.policy.approved}:
+        return None
     entry = entry_of(look.policy, workload)
     mode = entry.mode if entry and entry.mode else look.policy.mode
     return None if mode is Mode.ENFORCE else (Code.MODE, f"its mode is {mode}")

@@ -8,6 +8,7 @@ Names in YAML are the aliases (`lease`), names in Python carry the unit
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -304,6 +305,7 @@ class Policy(f.Part):
     record: Keep = Field(Keep.plain(), description="How much history is kept.")
     _text_hash: str = PrivateAttr("")
     _text: str = PrivateAttr("")
+    _approved: tuple[Stance, ...] = PrivateAttr(())
 
     @field_validator("workloads", mode="before")
     @classmethod
@@ -331,10 +333,15 @@ class Policy(f.Part):
             found[SCHED_EXT] = Bound(facts.least, facts.most)
         return found
 
+    @property
+    def approved(self) -> tuple[Stance, ...]:
+        """Return what the operator approved: it may stand in any mode."""
+        return self._approved
+
     def modes(self) -> set[Mode]:
-        """Return the policy's mode and those of workloads that have their own."""
+        """Return the policy's mode and all that single workloads have."""
         own = {entry.mode for entry in self.workloads.values() if entry.mode}
-        return {self.mode, *own}
+        return {self.mode, *own} | ({Mode.ENFORCE} if self.approved else set())
 
     def levels(self, workload: str = "") -> dict[str, tuple[float, float, float]]:
         """Return (warm, bad, critical) by number key, as the SLO moves them.
@@ -356,6 +363,12 @@ class Policy(f.Part):
         """Return the same policy with its text, and the hash of that."""
         copy = self.model_copy()
         copy._text, copy._text_hash = text, text_hash
+        return copy
+
+    def approving(self, stances: Iterable[Stance]) -> Policy:
+        """Return the policy under which these may stand, whatever the mode."""
+        copy = self.model_copy()
+        copy._approved = tuple(stances)
         return copy
 
     def with_objective(self, sentence: str) -> Policy:
