@@ -34,6 +34,7 @@ from vagus.flow import (
 from vagus.parts import Parts
 from vagus.policy.knobs import LEAVE_ALONE_NS
 from vagus.policy.model import Policy
+from vagus.policy.trust import own_bounds
 from vagus.reaction import Reactions
 from vagus.senses import WAKING, Senses
 from vagus.settings import Facts, verify_settings
@@ -221,6 +222,7 @@ class Loop:
             self._gate(window, reflex.ground, self.course.policy),
             fast=fast,
             withdrawn=self.parts.judge.withheld(standing) | self.course.withdrawn,
+            own=own_bounds(self.course.policy, window),
         )
         self.planned = acted.wanted
         self._acted.append(acted)
@@ -239,7 +241,8 @@ class Loop:
         if not names:
             return self.planned
         stances, found = [*verdict.allowed, *verdict.advised], self.senses.found
-        wanted, ground = self.parts.reflex.dry(stances, found, window, course.bounds)
+        bounds = course.bounds, own_bounds(course.policy, window)
+        wanted, ground = self.parts.reflex.dry(stances, found, window, *bounds)
         wanted, _ = self._gate(window, ground, advice_taken(course.policy))(wanted)
         held = [one for one in self.planned if one.workload not in names]
         return held + [one for one in wanted if one.workload in names]

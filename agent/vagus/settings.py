@@ -20,7 +20,7 @@ from vagus.flow import Mode, Refusal, Setting, Window, WorkloadWindow
 from vagus.policy.knobs import KNOBS, SCHED_EXT, UNLIMITED, Bound
 from vagus.policy.match import spared_by
 from vagus.policy.model import Policy
-from vagus.policy.trust import entry_of, vouched_entry
+from vagus.policy.trust import entry_of, own_bounds, vouched_entry
 from vagus.policy.values import numbers
 
 TASK_KNOBS = ("nice", "policy")
@@ -49,7 +49,8 @@ def verify_settings(
     facts: Facts | None = None,
 ) -> tuple[list[Setting], list[Refusal]]:
     """Return the settings that may be written, in their order, and the refusals."""
-    look = _Look(policy, window, facts or Facts(), policy.bounds())
+    bounds, own = policy.bounds(), own_bounds(policy, window)
+    look = _Look(policy, window, facts or Facts(), bounds, own)
     allowed: list[Setting] = []
     refused: list[Refusal] = []
     weights: dict[tuple[str, str], float] = {}
@@ -73,6 +74,11 @@ class _Look(msgspec.Struct, frozen=True):
     window: Window
     facts: Facts
     bounds: Mapping[str, Bound]
+    own: Mapping[str, Mapping[str, Bound]]
+
+    def of(self, workload: str) -> Mapping[str, Bound]:
+        """Return the bounds that hold for a workload."""
+        return self.own.get(workload, self.bounds)
 
 
 def _refused(look: _Look, setting: Setting) -> Finding:
@@ -107,7 +113,7 @@ def _mode(look: _Look, workload: WorkloadWindow) -> Finding:
 def _knob(look: _Look, setting: Setting) -> Finding:
     if setting.knob not in KNOBS:
         return Code.KNOB, "Vagus does not set this knob"
-    if setting.knob not in look.bounds:
+    if setting.knob not in look.of(setting.workload):
         return Code.KNOB, "the policy does not allow this knob"
     return None
 
@@ -163,7 +169,7 @@ def _value(look: _Look, setting: Setting, workload: WorkloadWindow) -> Finding:
     values = numbers(setting.knob, setting.value)
     if values is None:
         return Code.VALUE, "this knob takes no such value"
-    bound, facts = look.bounds[setting.knob], KNOBS[setting.knob]
+    bound, facts = look.of(setting.workload)[setting.knob], KNOBS[setting.knob]
     least = max(bound.min, facts.kernel_min)
     most = min(bound.max, facts.kernel_max)
     for value in values:
@@ -187,7 +193,8 @@ def _too_near(
     if used is None:
         return Code.WORKING_SET, "its working set is not known"
     # A byte of rounding is not a reason.
-    least = used * (1 + look.bounds["memory.high"].headroom) - 1
+    headroom = look.of(setting.workload)["memory.high"].headroom
+    least = used * (1 + headroom) - 1
     if value >= least:
         return None
     return Code.WORKING_SET, f"{used:.0f} bytes are in use; not under {least:.0f}"

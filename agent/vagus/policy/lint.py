@@ -60,6 +60,9 @@ def _workload(
     pick = policy.static.get(name)
     if workload.protect and pick and pick.act is Act.YIELD:
         yield ("static", name), "is refused: this workload has protect: true"
+    if workload.limits and _by_comm_alone(match):
+        what = "do not hold; a process chooses its own command name: add cgroup, unit,"
+        yield ("workloads", name, "limits"), f"{what} exe or user"
     favoured = workload.protect or workload.slo is not None
     if favoured and _by_comm_alone(match):
         what = "a process chooses its own command name: add cgroup, unit, exe or user"

@@ -325,9 +325,9 @@ class Policy(f.Part):
         """Return the text it was loaded from."""
         return self._text
 
-    def bounds(self) -> dict[str, Bound]:
-        """Return what may be set, by knob."""
-        found = self.limits.bounds()
+    def bounds(self, own: Limits | None = None) -> dict[str, Bound]:
+        """Return what may be set, by knob; `own`: the limits of one workload."""
+        found = self.limits.bounds(own)
         if self.scheduler != "off":
             facts = KNOBS[SCHED_EXT]
             found[SCHED_EXT] = Bound(facts.least, facts.most)
