@@ -33,7 +33,7 @@ from vagus.flow import (
 )
 from vagus.parts import Parts
 from vagus.policy.knobs import LEAVE_ALONE_NS
-from vagus.policy.model import Policy
+from vagus.policy.model import Policy, from_next_start
 from vagus.policy.trust import own_bounds
 from vagus.reaction import Reactions
 from vagus.senses import WAKING, Senses
@@ -252,7 +252,8 @@ class Loop:
         held = {
             lease.setting.path: lease.value for lease in self.parts.reflex.held.values()
         }
-        facts = Facts(ground.working_set, held, ground.populated, ground.memory_bytes)
+        seen = ground.populated, ground.memory_bytes, ground.kept
+        facts = Facts(ground.working_set, held, *seen)
 
         def gate(settings: list[Setting]) -> tuple[list[Setting], list[Refusal]]:
             return verify_settings(settings, policy, window, facts)
@@ -356,8 +357,11 @@ class Loop:
             self.parts.decider = decider
         self.course.base, self.course.instead = policy, ""
         self._refresh()
-        self.senses.note("policy", f"policy {policy.text_hash} is in force")
-        return f"policy {policy.text_hash} is in force"
+        told = f"policy {policy.text_hash} is in force"
+        if later := from_next_start(self.parts.policy, policy):
+            told += f"; from the next start on: {', '.join(later)}"
+        self.senses.note("policy", told)
+        return told
 
     def _refresh(self) -> None:
         """Bring the policy in force up to date with the hour and the wishes."""

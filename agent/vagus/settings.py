@@ -40,6 +40,7 @@ class Facts(msgspec.Struct, frozen=True):
     held: Mapping[str, str] = {}  # path -> text that is there now, for step limits
     populated: Collection[str] = ()  # cgroups that have processes
     memory_bytes: float = 0.0  # the machine's; else the window's
+    kept: Mapping[str, float] = {}  # path of memory.min or .low -> bytes, by anybody
 
 
 def verify_settings(
@@ -54,7 +55,7 @@ def verify_settings(
     allowed: list[Setting] = []
     refused: list[Refusal] = []
     weights: dict[tuple[str, str], float] = {}
-    lows: dict[str, float] = {}
+    lows = _others_keep(look.facts)
     for setting in settings:
         found = _refused(look, setting) or _total(look, setting, weights, lows)
         if found is None:
@@ -240,8 +241,21 @@ def _total(
     return None
 
 
+def _others_keep(facts: Facts) -> dict[str, float]:
+    """Return what memory.min and memory.low cover that Vagus did not set."""
+    found: dict[str, float] = {}
+    for path, value in facts.kept.items():
+        folder = path.rpartition("/")[0]
+        if path not in facts.held:
+            found[folder] = max(value, found.get(folder, 0.0))
+    return found
+
+
 def _low(look: _Look, folder: str, value: float, lows: dict[str, float]) -> Finding:
-    """Add up memory.low of cgroups that do not contain each other."""
+    """Add up what memory.low and memory.min cover, by whoever set them.
+
+    Of cgroups that contain each other the larger counts.
+    """
     machine = look.facts.memory_bytes or look.window.machine.get(
         "memory_total_bytes", 0.0
     )
@@ -251,6 +265,7 @@ def _low(look: _Look, folder: str, value: float, lows: dict[str, float]) -> Find
     roots = [f for f in added if not any(_below(f, other) for other in added)]
     total = sum(max(added[f] for f in added if f == r or _below(f, r)) for r in roots)
     if total > most:
-        return Code.TOTAL, f"memory.low would cover {total:.0f} bytes of {machine:.0f}"
+        what = f"memory.min and low would cover {total:.0f} bytes of {machine:.0f}"
+        return Code.TOTAL, what
     lows.update(added)
     return None

@@ -170,7 +170,8 @@ class Model(f.Part):
         Field(
             20.0,
             alias="cpu",
-            description="Share of one CPU that the engine may use while it decides.",
+            description="Share of one CPU that the engine may use while it decides;"
+            " read when the agent starts.",
         )
     )
 
@@ -216,7 +217,7 @@ Regex = Annotated[str, AfterValidator(_regex)]
 
 
 class Keep(f.Part):
-    """What the flight recorder keeps, and how long."""
+    """What the flight recorder keeps, and how long; read when the agent starts."""
 
     age_ns: Annotated[
         int, f.duration(60 * S, 3650 * 86400 * S, "the limit of"), f.QUANTITY
@@ -302,7 +303,9 @@ class Policy(f.Part):
     quiet: tuple[Quiet, ...] = Field(
         (), description="Times of day in which Vagus does less."
     )
-    record: Keep = Field(Keep.plain(), description="How much history is kept.")
+    record: Keep = Field(
+        Keep.plain(), description="How much history is kept; read at the start."
+    )
     _text_hash: str = PrivateAttr("")
     _text: str = PrivateAttr("")
     _approved: tuple[Stance, ...] = PrivateAttr(())
@@ -381,6 +384,17 @@ class Policy(f.Part):
             return self.model_copy(update={"mode": mode})
         entry = self.workloads[workload].model_copy(update={"mode": mode})
         return self.model_copy(update={"workloads": self.workloads | {workload: entry}})
+
+
+def from_next_start(begun: Policy, now: Policy) -> list[str]:
+    """Return the fields that differ, and are read only when the agent starts."""
+    record = type(now.record).model_fields.items()
+    found = [
+        f"record.{field.alias or name}"
+        for name, field in record
+        if getattr(begun.record, name) != getattr(now.record, name)
+    ]
+    return [*found, "model.cpu"] if begun.model.cpu_pct != now.model.cpu_pct else found
 
 
 def _matched(name: object, entry: object) -> object:
