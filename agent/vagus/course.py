@@ -51,7 +51,7 @@ class Course:
         self.standing: list[Stance] = []  # allowed, and to be enforced
         self.verdict: Verdict | None = None
         self.proposal: Proposal | None = None
-        self._decided: Proposal | None = None  # holds again after an approval
+        self._decided: Proposal | None = None  # without what is approved over it
         self.proposals = self.fallbacks = 0
         self.tried: Tried | None = None
         self.instead = ""  # why another decider answers than the policy's
@@ -84,11 +84,9 @@ class Course:
             # What was said before would be stale when the mode is another again.
             self.standing, self.proposal, self._decided = [], None, None
             return
-        if not self.wishes.approvals:
-            decider.consider(window, self.policy.objective)
-            if self.answered(decider, window, now_ns):
-                return
-        self._again(window, now_ns)
+        decider.consider(window, self.policy.objective)
+        if not self.answered(decider, window, now_ns):
+            self._again(window, now_ns)
 
     def answered(self, decider: Decider, window: Window, now_ns: int) -> bool:
         """Take the decider's answer if it has one; True where it had."""
@@ -99,12 +97,10 @@ class Course:
             proposal = replace(proposal, fallback=self.instead)
         if self._tried(proposal, window, now_ns):
             return False
-        self._decided = proposal
-        if self.wishes.approvals:
-            return False
         self.proposals += 1
         self.fallbacks += bool(proposal.fallback)
-        self.proposal = proposal
+        self._decided = proposal
+        self._approve()
         self._again(window, now_ns)
         return True
 
@@ -115,7 +111,7 @@ class Course:
             return False
         if proposal.objective not in ("", tried.sentence):
             return False
-        policy = self.policy.with_objective(tried.sentence)
+        policy = self.policy.with_objective(tried.sentence).approving(())
         verdict, _ = verify(proposal, window, policy, self._state, now_ns)
         self.tried = replace(
             tried, proposal=proposal, verdict=verdict, mode=policy.mode
@@ -185,13 +181,19 @@ class Course:
         self.wish(self.wishes.approving(number, Approval(stances, until_ns)))
 
     def _approve(self) -> None:
-        """Propose what is approved; after that the decider's word holds again."""
-        approved, said = self.wishes.approved, self.proposal
-        if approved:
-            self.proposal = Proposal(APPROVED, approved, "approved by the operator")
-        elif said and said.decider == APPROVED:
-            over = Proposal(APPROVED, [], "what the operator approved is over")
-            self.proposal = self._decided or over
+        """Propose what the decider does, and over it what the operator approved."""
+        approved, said = self.wishes.approved, self._decided
+        names = {stance.workload for stance in approved}
+        others = [s for s in said.stances if s.workload not in names] if said else []
+        if said and approved and others:
+            who = ", ".join(sorted(names))
+            cause = f"{said.cause}; approved by the operator: {who}"
+            said = replace(said, stances=[*approved, *others], cause=cause)
+        elif approved:
+            said = Proposal(APPROVED, approved, "approved by the operator")
+        elif said is None and self.proposal:
+            said = Proposal(APPROVED, [], "what the operator approved is over")
+        self.proposal = said
 
     def refuse(self, stance: Stance, until_ns: int) -> None:
         """Do not try a stance, up to its strength, before a time."""

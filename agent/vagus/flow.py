@@ -102,6 +102,7 @@ class Found(Value, frozen=True):
     cgroup_id: int  # inode number of its directory
     policy: str = ""  # key in the policy's workloads; "" where not named there
     by: str = ""  # what matched: "cgroup", "unit", "comm", "exe", "user"
+    also: tuple[str, ...] = ()  # later keys that match as well
     unit: str = ""  # systemd unit in the path, "shop.service"; "" outside systemd
     pids: tuple[int, ...] = ()  # process ids, oldest first; at most 64
     comms: tuple[str, ...] = ()  # escaped, as pids, without repetition; at most 4

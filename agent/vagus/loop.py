@@ -33,7 +33,8 @@ from vagus.flow import (
 )
 from vagus.parts import Parts
 from vagus.policy.knobs import LEAVE_ALONE_NS
-from vagus.policy.model import Policy
+from vagus.policy.model import Policy, from_next_start
+from vagus.policy.trust import own_bounds
 from vagus.reaction import Reactions
 from vagus.senses import WAKING, Senses
 from vagus.settings import Facts, verify_settings
@@ -43,9 +44,10 @@ from vagus.wishes import advice_taken
 NS = 1_000_000_000
 # How often a module that is missing is looked for.
 ATTACH_NS = 5 * NS
-# Two reflexes are at least this far apart, however often something wakes us.  Each
-# one that had nothing to write doubles it, up to the pace it has without waking:
-# who waits long although everything is done would only be told so more often.
+# Two woken reflexes are at least this far apart, however often something wakes us.
+# Each one that had nothing to write doubles it, up to the pace it has without waking:
+# who waits long although everything is done would only be told so more often.  The
+# first wake-up after a calm is answered at once.
 APART_NS = 20_000_000
 # A reflex rests this many times as long as it worked: at most a twentieth of a CPU,
 # which matters where CPUs are slow (at a tenth the emulated guest gave it 16 %).
@@ -70,7 +72,7 @@ class Loop:
         self._tick = 0
         self._acted: list[Acted] = []
         self._ended: list[LeaseEnd] = []
-        self._attach_ns = self._reflexed_ns = self._next_reflex = 0
+        self._attach_ns = self._woken_ns = self._next_reflex = 0
         self._apart_ns = APART_NS
         self._rest_ns = 0
         self.missing = ""
@@ -134,6 +136,7 @@ class Loop:
 
     def _woken(self, ready: set[str]) -> None:
         """Serve what is ready; a sensor's wake-up is a reflex at once."""
+        now = self.parts.clock()
         self._counters["loop.wakes"] += bool(ready)
         if "port" in ready and self.parts.port is not None:
             self.parts.port.service()
@@ -143,9 +146,9 @@ class Loop:
         if "decider" in ready and window is not None and self._answered(window):
             self._hold(window)
         if any(name.startswith("sensor") for name in ready):
-            self._reactions.woken(self.parts.clock())
+            self._reactions.woken(now)
             # What is not drained yet does not wake again: nothing is lost by this.
-            soonest = self._reflexed_ns + max(self._apart_ns, self._rest_ns)
+            soonest = self._woken_ns + max(self._apart_ns, self._rest_ns)
             self._next_reflex = min(self._next_reflex, soonest)
 
     # ------------------------------------------------------------- the six calls
@@ -160,7 +163,8 @@ class Loop:
         window = self.window = self.senses.window(self._tick, policy)
         self._consider(window)
         effects = self._judge(window)
-        self._hold(window)
+        acted = self._hold(window)
+        self._reactions.looked(self.parts.clock(), bool(acted.granted))
         return self._record(window, effects)
 
     def _consider(self, window: Window) -> None:
@@ -218,11 +222,12 @@ class Loop:
             self._gate(window, reflex.ground, self.course.policy),
             fast=fast,
             withdrawn=self.parts.judge.withheld(standing) | self.course.withdrawn,
+            own=own_bounds(self.course.policy, window),
         )
         self.planned = acted.wanted
         self._acted.append(acted)
-        slower_ns = min(self._apart_ns * 2, self.parts.reflex_ns)
-        self._apart_ns = APART_NS if acted.granted else slower_ns
+        if acted.granted:
+            self._apart_ns = APART_NS
         return acted
 
     def plan(self) -> list[Setting]:
@@ -236,7 +241,8 @@ class Loop:
         if not names:
             return self.planned
         stances, found = [*verdict.allowed, *verdict.advised], self.senses.found
-        wanted, ground = self.parts.reflex.dry(stances, found, window, course.bounds)
+        bounds = course.bounds, own_bounds(course.policy, window)
+        wanted, ground = self.parts.reflex.dry(stances, found, window, *bounds)
         wanted, _ = self._gate(window, ground, advice_taken(course.policy))(wanted)
         held = [one for one in self.planned if one.workload not in names]
         return held + [one for one in wanted if one.workload in names]
@@ -246,7 +252,8 @@ class Loop:
         held = {
             lease.setting.path: lease.value for lease in self.parts.reflex.held.values()
         }
-        facts = Facts(ground.working_set, held, ground.populated, ground.memory_bytes)
+        seen = ground.populated, ground.memory_bytes, ground.kept
+        facts = Facts(ground.working_set, held, *seen)
 
         def gate(settings: list[Setting]) -> tuple[list[Setting], list[Refusal]]:
             return verify_settings(settings, policy, window, facts)
@@ -258,7 +265,8 @@ class Loop:
         if self.window is None:
             return
         self._counters["loop.reflexes"] += 1
-        self._reflexed_ns, used_ns = self.parts.clock(), self.parts.used()
+        begun_ns, used_ns = self.parts.clock(), self.parts.used()
+        woken = self._reactions.waiting
         fast = self.senses.fast(self._tick)
         self.parts.judge.glance(fast)
         acted = self._hold(self.window, fast)
@@ -268,7 +276,13 @@ class Loop:
         # Its CPU time counts: who had to wait for a CPU should not wait longer still.
         rest = ASKING_REST if self.parts.judge.asking else REFLEX_REST
         self._rest_ns = (self.parts.used() - used_ns) * rest
-        self._next_reflex = self._reflexed_ns + max(self.parts.reflex_ns, self._rest_ns)
+        self._next_reflex = begun_ns + max(self.parts.reflex_ns, self._rest_ns)
+        if not woken:
+            self._apart_ns = APART_NS
+            return
+        self._woken_ns = begun_ns
+        if not acted.granted:
+            self._apart_ns = min(self._apart_ns * 2, self.parts.reflex_ns)
 
     def _record(self, window: Window, effects: list[Effect]) -> Record:
         """Put everything on record and show it to who watches."""
@@ -343,8 +357,11 @@ class Loop:
             self.parts.decider = decider
         self.course.base, self.course.instead = policy, ""
         self._refresh()
-        self.senses.note("policy", f"policy {policy.text_hash} is in force")
-        return f"policy {policy.text_hash} is in force"
+        told = f"policy {policy.text_hash} is in force"
+        if later := from_next_start(self.parts.policy, policy):
+            told += f"; from the next start on: {', '.join(later)}"
+        self.senses.note("policy", told)
+        return told
 
     def _refresh(self) -> None:
         """Bring the policy in force up to date with the hour and the wishes."""

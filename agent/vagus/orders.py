@@ -103,11 +103,11 @@ def orders(loop: Loop, lookup: Lookup, number: Number = unrecorded) -> dict[str,
         return loop.course.tried
 
     def plan(args: Args) -> object:
-        verdict = loop.course.verdict or Verdict([], [])
+        verdict = loop.course.verdict or Verdict([], [], loop.course.policy.mode)
         proposal = loop.course.proposal
         return {
             "decision": number(proposal, verdict.mode) if proposal else 0,
-            "mode": loop.course.policy.mode,
+            "mode": verdict.mode,
             "objective": loop.course.policy.objective,
             "allowed": verdict.allowed,
             "refused": verdict.refused,

@@ -17,6 +17,11 @@ class Reactions:
         self._times_ns: deque[int] = deque(maxlen=KEEP)
         self.count = 0
 
+    @property
+    def waiting(self) -> bool:
+        """Say whether a wake-up is not answered yet."""
+        return self._since_ns > 0
+
     def woken(self, now_ns: int) -> None:
         """Note a wake-up; the first one that is not answered yet counts."""
         self._since_ns = self._since_ns or now_ns

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from vagus.flow import Event, Found, Role, Sample, Sensor, SourceState, Window
 from vagus.parts import Parts
+from vagus.policy.lint import covers
 from vagus.policy.model import Policy
 
 # What the reflex reads between ticks: nothing that costs more than a mapped page
@@ -39,12 +40,13 @@ class Senses:
         self._known: Mapping[str, Found] | None = None
         self.dropped = 0  # events that fitted into no record
         self._events: list[Event] = []
+        self._contested: set[tuple[str, str, str]] = set()
         self._alike: Counter[tuple[str, str, str]] = Counter()
         self._touched: list[int] = []  # cgroups in which a program started
 
     def window(self, tick: int, policy: Policy) -> Window:
         """Read every source; return the window since the last one."""
-        self._find()
+        self._find(policy)
         samples, states = self._read(self.parts.sensors)
         self._take_events(self.parts.sensors)
         roles = self._roles(policy)
@@ -92,7 +94,7 @@ class Senses:
                 counted[f"{name}.late"] = state.late
         return counted
 
-    def _find(self) -> None:
+    def _find(self, policy: Policy) -> None:
         """Take in comings and goings of workloads, and who they are."""
         touched, self._touched = self._touched, []
         finder = self.parts.finder
@@ -107,6 +109,21 @@ class Senses:
         }
         for sensor in self.parts.sensors:
             sensor.follow(finder.follow())
+        self._tell_conflicts(policy)
+
+    def _tell_conflicts(self, policy: Policy) -> None:
+        """Tell, once, of whom several of the policy's workloads claim."""
+        contested = set()
+        for one in self.found.values():
+            entries = policy.workloads
+            first = entries[one.policy].match if one.policy in entries else None
+            rest = [n for n in one.also if n in entries]
+            rest = [n for n in rest if first and not covers(entries[n].match, first)]
+            contested |= {(one.cgroup, one.policy, name) for name in rest}
+        for cgroup, name, other in sorted(contested - self._contested):
+            told = f"{cgroup} is {name} by the policy; {other} matches it as well"
+            self.note("policy", f"{told}, and comes later")
+        self._contested = contested
 
     def _read(
         self, sensors: Iterable[Sensor]

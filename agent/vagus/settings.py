@@ -20,7 +20,7 @@ from vagus.flow import Mode, Refusal, Setting, Window, WorkloadWindow
 from vagus.policy.knobs import KNOBS, SCHED_EXT, UNLIMITED, Bound
 from vagus.policy.match import spared_by
 from vagus.policy.model import Policy
-from vagus.policy.trust import entry_of, vouched_entry
+from vagus.policy.trust import entry_of, own_bounds, vouched_entry
 from vagus.policy.values import numbers
 
 TASK_KNOBS = ("nice", "policy")
@@ -40,6 +40,7 @@ class Facts(msgspec.Struct, frozen=True):
     held: Mapping[str, str] = {}  # path -> text that is there now, for step limits
     populated: Collection[str] = ()  # cgroups that have processes
     memory_bytes: float = 0.0  # the machine's; else the window's
+    kept: Mapping[str, float] = {}  # path of memory.min or .low -> bytes, by anybody
 
 
 def verify_settings(
@@ -49,11 +50,12 @@ def verify_settings(
     facts: Facts | None = None,
 ) -> tuple[list[Setting], list[Refusal]]:
     """Return the settings that may be written, in their order, and the refusals."""
-    look = _Look(policy, window, facts or Facts(), policy.bounds())
+    bounds, own = policy.bounds(), own_bounds(policy, window)
+    look = _Look(policy, window, facts or Facts(), bounds, own)
     allowed: list[Setting] = []
     refused: list[Refusal] = []
     weights: dict[tuple[str, str], float] = {}
-    lows: dict[str, float] = {}
+    lows = _others_keep(look.facts)
     for setting in settings:
         found = _refused(look, setting) or _total(look, setting, weights, lows)
         if found is None:
@@ -73,6 +75,11 @@ class _Look(msgspec.Struct, frozen=True):
     window: Window
     facts: Facts
     bounds: Mapping[str, Bound]
+    own: Mapping[str, Mapping[str, Bound]]
+
+    def of(self, workload: str) -> Mapping[str, Bound]:
+        """Return the bounds that hold for a workload."""
+        return self.own.get(workload, self.bounds)
 
 
 def _refused(look: _Look, setting: Setting) -> Finding:
@@ -97,6 +104,8 @@ def _spared(look: _Look, workload: WorkloadWindow) -> Finding:
 
 
 def _mode(look: _Look, workload: WorkloadWindow) -> Finding:
+    if workload.name in {stance.workload for stance in look.policy.approved}:
+        return None
     entry = entry_of(look.policy, workload)
     mode = entry.mode if entry and entry.mode else look.policy.mode
     return None if mode is Mode.ENFORCE else (Code.MODE, f"its mode is {mode}")
@@ -105,7 +114,7 @@ def _mode(look: _Look, workload: WorkloadWindow) -> Finding:
 def _knob(look: _Look, setting: Setting) -> Finding:
     if setting.knob not in KNOBS:
         return Code.KNOB, "Vagus does not set this knob"
-    if setting.knob not in look.bounds:
+    if setting.knob not in look.of(setting.workload):
         return Code.KNOB, "the policy does not allow this knob"
     return None
 
@@ -161,7 +170,7 @@ def _value(look: _Look, setting: Setting, workload: WorkloadWindow) -> Finding:
     values = numbers(setting.knob, setting.value)
     if values is None:
         return Code.VALUE, "this knob takes no such value"
-    bound, facts = look.bounds[setting.knob], KNOBS[setting.knob]
+    bound, facts = look.of(setting.workload)[setting.knob], KNOBS[setting.knob]
     least = max(bound.min, facts.kernel_min)
     most = min(bound.max, facts.kernel_max)
     for value in values:
@@ -185,7 +194,8 @@ def _too_near(
     if used is None:
         return Code.WORKING_SET, "its working set is not known"
     # A byte of rounding is not a reason.
-    least = used * (1 + look.bounds["memory.high"].headroom) - 1
+    headroom = look.of(setting.workload)["memory.high"].headroom
+    least = used * (1 + headroom) - 1
     if value >= least:
         return None
     return Code.WORKING_SET, f"{used:.0f} bytes are in use; not under {least:.0f}"
@@ -231,8 +241,21 @@ def _total(
     return None
 
 
+def _others_keep(facts: Facts) -> dict[str, float]:
+    """Return what memory.min and memory.low cover that Vagus did not set."""
+    found: dict[str, float] = {}
+    for path, value in facts.kept.items():
+        folder = path.rpartition("/")[0]
+        if path not in facts.held:
+            found[folder] = max(value, found.get(folder, 0.0))
+    return found
+
+
 def _low(look: _Look, folder: str, value: float, lows: dict[str, float]) -> Finding:
-    """Add up memory.low of cgroups that do not contain each other."""
+    """Add up what memory.low and memory.min cover, by whoever set them.
+
+    Of cgroups that contain each other the larger counts.
+    """
     machine = look.facts.memory_bytes or look.window.machine.get(
         "memory_total_bytes", 0.0
     )
@@ -242,6 +265,7 @@ def _low(look: _Look, folder: str, value: float, lows: dict[str, float]) -> Find
     roots = [f for f in added if not any(_below(f, other) for other in added)]
     total = sum(max(added[f] for f in added if f == r or _below(f, r)) for r in roots)
     if total > most:
-        return Code.TOTAL, f"memory.low would cover {total:.0f} bytes of {machine:.0f}"
+        what = f"memory.min and low would cover {total:.0f} bytes of {machine:.0f}"
+        return Code.TOTAL, what
     lows.update(added)
     return None

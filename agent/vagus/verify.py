@@ -4,7 +4,8 @@
 Whatever a decider says, only what passes here can reach the reflex.  In this order:
 
 1. One stance for a workload; it must exist, and be well formed.
-2. `never_touch` beats everything, the mode comes next.
+2. `never_touch` beats everything, the mode comes next; what the operator approved
+   may stand in any.
 3. Nobody yields whom the policy protects (`protect: true`): no decider and no
    sentence changes that.  A workload with an SLO is protected more softly: it may
    yield only by the operator's own word, which is a stance that the operator
@@ -117,11 +118,9 @@ def verify(
     """Return what may stand, each refusal with its reason, and the next state."""
     check = _Check(proposal, window, policy, state, now_ns)
     wanted, refused = _passing(check)
-    mode = max(
-        (policy.mode, *(check.mode(s.workload) for s in wanted)), key=ORDER.index
-    )
-    main = [s for s in wanted if check.mode(s.workload) is mode]
-    lesser = [s for s in wanted if check.mode(s.workload) is not mode]
+    mode = max((policy.mode, *(check.mode(s) for s in wanted)), key=ORDER.index)
+    main = [s for s in wanted if check.mode(s) is mode]
+    lesser = [s for s in wanted if check.mode(s) is not mode]
     allowed, waiting = _in_time(check, main)
     allowed, useless = _useful(allowed, window)
     order = {stance.workload: n for n, stance in enumerate(proposal.stances)}
@@ -139,10 +138,18 @@ class _Check(msgspec.Struct, frozen=True):
     state: VerifyState
     now_ns: int
 
-    def mode(self, workload: str) -> Mode:
-        """Return the mode of one workload: its own, else the policy's."""
-        seen = self.window.workloads.get(workload)
-        key = seen.policy or workload if seen else workload
+    def approved(self, stance: Stance) -> bool:
+        """Say whether a person has seen and approved this."""
+        if self.proposal.decider == APPROVED:
+            return True
+        return kind_of(stance) in map(kind_of, self.policy.approved)
+
+    def mode(self, stance: Stance) -> Mode:
+        """Return the mode that holds for a stance: its workload's, or the policy's."""
+        if self.approved(stance):
+            return Mode.ENFORCE
+        seen = self.window.workloads.get(stance.workload)
+        key = seen.policy or stance.workload if seen else stance.workload
         entry = self.policy.workloads.get(key)
         return entry.mode if entry and entry.mode else self.policy.mode
 
@@ -215,7 +222,7 @@ def _spared(check: _Check, stance: Stance) -> Finding:
 
 
 def _mode(check: _Check, stance: Stance) -> Finding:
-    if check.mode(stance.workload) is not Mode.OBSERVE:
+    if check.mode(stance) is not Mode.OBSERVE:
         return None
     return Code.MODE, "its mode is observe"
 
@@ -232,7 +239,8 @@ def _yields(check: _Check, stance: Stance) -> Finding:
         return Code.PROTECTED, "the policy has protect: true for it"
     reads = proposal.decider in READERS and not proposal.fallback
     says = reads and policy.objective.strip() != ""
-    if entry.slo is None or says or proposal.decider in SPOKEN:
+    spoken = proposal.decider in SPOKEN or check.approved(stance)
+    if entry.slo is None or says or spoken:
         return None
     who = f"{proposal.decider} does not read the objective"
     return Code.OBJECTIVE, f"it has an SLO, and {who if not reads else 'there is none'}"
@@ -240,7 +248,7 @@ def _yields(check: _Check, stance: Stance) -> Finding:
 
 def _vouched(check: _Check, stance: Stance) -> Finding:
     workload = check.window.workloads[stance.workload]
-    if stance.act is not Act.PROTECT or check.proposal.decider == APPROVED:
+    if stance.act is not Act.PROTECT or check.approved(stance):
         return None
     if known(check.policy, workload):
         return None

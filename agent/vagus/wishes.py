@@ -84,7 +84,7 @@ class Wishes(msgspec.Struct, frozen=True):
             if name in policy.workloads:
                 policy = policy.with_mode(mode, name)
         if self.approvals:
-            policy = advice_taken(policy)
+            policy = policy.approving(self.approved)
         if self.muted:
             spared = (*policy.never_touch, *map(_literal, sorted(self.muted)))
             policy = policy.model_copy(update={"never_touch": spared})

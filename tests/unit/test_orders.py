@@ -277,6 +277,23 @@ def test_order_that_is_refused_is_no_event(bench):
     assert not any(r.events for r in bench.records)
 
 
+def test_reload_says_what_is_read_only_at_the_start(bench):
+    bench.run(1)
+    for more, later in (
+        ("record: {age: 1d, redact: false}\nmodel: {cpu: 10%}", True),
+        ("", False),  # as it began
+        ("model: {deadline: 1s}", False),
+    ):
+        bench.text = POLICY + more
+        said = told(bench, "reload")
+        assert "is in force" in said
+        what = "; from the next start on: record.age, record.redact, model.cpu"
+        assert said.endswith(what) is later
+        bench.run(1)
+        assert bench.records[-1].events[-1].detail == said
+    assert "next start" not in said
+
+
 # ----------------------------------------------------------------------- plans
 
 

@@ -199,13 +199,33 @@ def test_good_settings_pass(one):
         (
             setting("memory.low", str(12 * G)),
             "total",
-            "memory.low would cover 12884901888 bytes of 17179869184",
+            "memory.min and low would cover 12884901888 bytes of 17179869184",
         ),
     ],
     ids=lambda value: getattr(value, "path", None),
 )
 def test_bad_settings_are_refused(one, code, reason):
     assert refused(one) == (code, reason)
+
+
+@pytest.mark.parametrize(
+    ("kept", "held", "value", "is_allowed"),
+    [
+        ({"/admin.slice/memory.min": 6.0 * G}, (), 5 * G, True),
+        ({"/admin.slice/memory.min": 6.0 * G}, (), 6 * G, False),
+        ({"/admin.slice/memory.low": float("inf")}, (), 1, False),
+        ({"/x/memory.min": 5.0 * G, "/x/memory.low": 6.0 * G}, (), 5 * G, True),
+        ({"/x/memory.min": 5.0 * G, "/y/memory.low": 6.0 * G}, (), 5 * G, False),
+        # What is above counts for all that it holds, and what is ours once.
+        ({"/shop.slice/memory.min": 6.0 * G}, (), 6 * G, True),
+        ({"/x/memory.low": 9.0 * G}, ("/x/memory.low",), 9 * G, True),
+    ],
+)
+def test_what_others_keep_from_reclaim_counts(kept, held, value, is_allowed):
+    facts = Facts(held=dict.fromkeys(held, "1"), kept=kept)
+    one = setting("memory.low", str(value), why="protect memory 1")
+    allowed, _ = verify_settings([one], POLICY, window(), facts)
+    assert bool(allowed) is is_allowed
 
 
 def test_unknown_working_set_is_not_assumed():

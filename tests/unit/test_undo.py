@@ -200,7 +200,6 @@ def test_undo_ends_the_approval_that_it_names_and_no_other(adviser):
     assert standing(adviser) == {"shop", "build"}
     order["undo"]({"id": "8"})
     assert standing(adviser) == {"shop"}
-    assert adviser.loop.course.policy.mode is Mode.ENFORCE
 
 
 def test_undo_takes_its_stances_out_of_every_approval(adviser):
@@ -230,11 +229,31 @@ def test_after_an_approval_the_decider_s_word_holds_again(bench, end):
     bench.loop.parts.decider = Scripted(*BUILD)
     bench.run(2)
     told(bench, "approve", id="7")
-    assert standing(bench) == {"shop"}
+    assert standing(bench) == {"shop", "build"}, "nobody else loses what stands"
     if end == "undo":
         told(bench, "undo", id="7")
     bench.machine.now += 3600 * S
     assert standing(bench) == {"build"}
+
+
+def test_advice_goes_on_beside_what_is_approved(adviser):
+    order = two(adviser)
+    decider = adviser.loop.parts.decider
+    order["approve"]({"id": "7"})
+    adviser.run(2)
+    decider.proposal = Proposal("scripted", BUILD, "the build is new")
+    adviser.run(2)
+    last = [r for r in adviser.records if r.verdict][-1]
+    assert last.verdict.allowed == PROTECT and last.verdict.advised == BUILD
+    assert last.proposal.cause == "the build is new; approved by the operator: shop"
+    plan = order["plan"]({})
+    assert (plan["mode"], plan["advised"]) == (Mode.ENFORCE, BUILD)
+    assert {s.workload for s in plan["settings"]} == {"shop", "build"}
+    assert adviser.machine.number("shop") == 1000
+    assert adviser.machine.number("build") == 100
+    assert order["mode"]({}) == "the mode is advise"
+    order["approve"]({"id": "8"})
+    assert standing(adviser) == {"shop", "build"}
 
 
 def test_after_an_approval_before_any_decision_nothing_stands(bench):

@@ -41,6 +41,11 @@ class View(msgspec.Struct, frozen=True):
     bounds: dict[str, Bound]  # Limits.bounds(): what is not in it is not allowed
     fast: Window | None = None  # the last 100 ms: table and PSI only
     handle: Handle = Handle.CGROUP  # by what CPU stances can be held now
+    own: dict[str, dict[str, Bound]] = {}  # of workloads with bounds of their own
+
+    def of(self, workload: str) -> dict[str, Bound]:
+        """Return the bounds that hold for a workload."""
+        return self.own.get(workload, self.bounds)
 
 
 def aims(
@@ -54,14 +59,15 @@ def aims(
         if path is None or stance.act is Act.LEAVE:
             continue
         blocked = _blocked(stance, path, stances, view.ground)
-        if classes := _classes(stance, path, blocked, view):
+        its = msgspec.structs.replace(view, bounds=view.of(stance.workload))
+        if classes := _classes(stance, path, blocked, its):
             found += classes
         elif blocked and stance.resource is Resource.CPU and "share" in blocked.code:
-            found += _task_aims(stance, view)
+            found += _task_aims(stance, its)
         elif blocked:
             refused.append(blocked)
         else:
-            found += _cgroup_aims(stance, path, stances, view, seen)
+            found += _cgroup_aims(stance, path, stances, its, seen)
     return found, refused
 
 

@@ -47,6 +47,7 @@ class Ground(msgspec.Struct, frozen=True):
     iocost: frozenset[str] = frozenset()  # devices with io.cost.qos enabled
     disks: dict[str, str] = {}  # "MAJ:MIN" -> "/block/vda/queue/wbt_lat_usec"
     memory_bytes: float = 0.0
+    kept: dict[str, float] = {}  # "/a.slice/memory.min" -> bytes; also memory.low
     cpus: int = 1
 
 
@@ -91,6 +92,7 @@ class Surveyor:
             iocost=self._iocost() if io else frozenset(),
             disks=disks,
             memory_bytes=self._memory_bytes() if memory else 0.0,
+            kept=self._kept() if memory else {},
             cpus=os.cpu_count() or 1,
         )
 
@@ -155,6 +157,16 @@ class Surveyor:
     def _memory_bytes(self) -> float:
         first = (_read(self._proc / "meminfo") or "MemTotal: 0 kB").splitlines()[0]
         return float(first.split()[1]) * 1024
+
+    def _kept(self) -> dict[str, float]:
+        """Return what the topmost cgroups keep from reclaim; all below is in that."""
+        found = {}
+        for name in ("memory.min", "memory.low"):
+            for file in self._cgroups.glob(f"*/{name}"):
+                value = float((_read(file) or "0").replace("max", "inf"))
+                if value > 0:
+                    found[f"/{file.relative_to(self._cgroups)}"] = value
+        return found
 
     def _populated(self, paths: Collection[str]) -> frozenset[str]:
         """Return the cgroups with processes, in the top-level trees of these."""

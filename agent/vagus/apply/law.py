@@ -214,13 +214,14 @@ def _neutral(knob: str, lease: Lease | None, now: str) -> float:
 def _toward(aim: Aim, lease: Lease | None, view: View, full: bool) -> Setting | None:
     """Return the setting on the way to an aim; None where there is nothing to do."""
     neutral = _neutral(aim.knob, lease, _now(aim, view))
+    bounds = view.of(aim.stance.workload)
     if not _beyond(aim, neutral):
         return None
     if lease is None:
-        first = table.paced(view.bounds, aim.knob, aim.value, neutral)
+        first = table.paced(bounds, aim.knob, aim.value, neutral)
         return _setting(aim, max(first, aim.gently) if aim.gently else first)
     value = knobs.number(lease.setting.knob, lease.value)
-    goal = table.paced(view.bounds, aim.knob, aim.value, value)
+    goal = table.paced(bounds, aim.knob, aim.value, value)
     if aim.least and value < aim.least:
         return _setting(aim, goal)
     on_the_way = aim.gently > aim.value
@@ -233,7 +234,7 @@ def _toward(aim: Aim, lease: Lease | None, view: View, full: bool) -> Setting | 
     if not full:
         return _kept(aim, lease)
     stepped = knobs.step(aim.knob, value, goal)
-    return _setting(aim, table.clamp(view.bounds, aim.knob, stepped))
+    return _setting(aim, table.clamp(bounds, aim.knob, stepped))
 
 
 def _now(aim: Aim, view: View) -> str:
@@ -313,10 +314,11 @@ def _back(lease: Lease, steps: int, full: bool, view: View) -> Setting | None:
         return None
     if math.isinf(neutral) and steps > EASE_STEPS:
         return None
-    if not table.allowed(view.bounds, knob):
+    bounds = view.of(setting.workload)
+    if not table.allowed(bounds, knob):
         return None
     stepped = knobs.step(knob, value, neutral)
-    bounded = table.clamp(view.bounds, knob, stepped)
+    bounded = table.clamp(bounds, knob, stepped)
     if knobs.near(knob, bounded, neutral) or bounded == value:
         return None
     if setting.knob == "io.max":

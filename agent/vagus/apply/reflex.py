@@ -188,13 +188,16 @@ class Reflex:
         *,
         fast: Window | None = None,
         withdrawn: Collection[Key] = (),
+        own: dict[str, dict[str, Bound]] | None = None,
     ) -> Acted:
         """Take one step of the law; `fast` makes it one that only tightens.
+
+        `own`: the bounds of workloads that have some of their own.
 
         A module that is gone is noticed here: `missing` then says so.
         """
         handle = self._handled(stances, withdrawn)
-        view = View(window, self._ground, bounds, fast, handle)
+        view = View(window, self._ground, bounds, fast, handle, own or {})
         full = fast is None
         held, before = self.held, self._state
         law = enforce(stances, view, held, before, full=full, withdrawn=withdrawn)
@@ -235,6 +238,7 @@ class Reflex:
         found: Mapping[str, Found],
         window: Window,
         bounds: dict[str, Bound],
+        own: dict[str, dict[str, Bound]] | None = None,
     ) -> tuple[list[Setting], Ground]:
         """Return what a step would want held by these stances; nothing comes of it.
 
@@ -242,7 +246,7 @@ class Reflex:
         """
         cgroups = {name: one.cgroup for name, one in found.items()}
         ground = self._aside.survey(stances, cgroups)
-        view = View(window, ground, bounds, None, self._handle)
+        view = View(window, ground, bounds, None, self._handle, own or {})
         return enforce(stances, view, self.held, self._state).settings, ground
 
     def _handled(self, stances: Sequence[Stance], withdrawn: Collection[Key]) -> Handle:

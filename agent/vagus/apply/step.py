@@ -31,6 +31,7 @@ class Given(msgspec.Struct, frozen=True):
     state: LawState
     withdrawn: list[Key]
     handle: Handle = Handle.CGROUP
+    own: dict[str, dict[str, Bound]] = {}
 
 
 _DECODER = msgspec.msgpack.Decoder(Given)
@@ -54,6 +55,7 @@ def taken(
         state=state,
         withdrawn=sorted(withdrawn),
         handle=view.handle,
+        own=view.own,
     )
     return Step(view.window.tick, msgspec.msgpack.encode(given), settings)
 
@@ -65,7 +67,8 @@ def again(step: Step, window: Window) -> list[Setting]:
     of another version of the law, whose remembered state has other parts.
     """
     given = _DECODER.decode(step.given)
-    view = View(window, given.ground, given.bounds, given.fast, given.handle)
+    seen = window, given.ground, given.bounds, given.fast, given.handle, given.own
+    view = View(*seen)
     held = {slot_of(one.setting.knob, one.setting.path): one for one in given.held}
     law = enforce(
         given.stances,

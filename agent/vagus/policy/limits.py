@@ -53,6 +53,15 @@ class Limit(f.Part):
         """Return the share above the working set; 0 for most knobs."""
         return 0.0
 
+    def under(self, own: Limit) -> Limit:
+        """Return these limits with what one workload's own say instead."""
+        given = {name: getattr(own, name) for name in own.model_fields_set}
+        least, most = given.get("min", self.min), given.get("max", self.max)
+        if least is not None and most is not None and least > most:
+            # One side was given beyond the other's: that moves along.
+            given["min" if "max" in given else "max"] = None
+        return self.model_copy(update=given)
+
 
 class CpuWeight(Limit):
     """Share of CPU among siblings."""
@@ -197,7 +206,13 @@ class Limits(f.Part):
     nice: Nice = Nice.plain()
     policy: SchedPolicy = SchedPolicy.plain()
 
-    def bounds(self) -> dict[str, Bound]:
-        """Return what may be set, by knob; a knob that is not allowed is left out."""
-        each: list[Limit] = [getattr(self, name) for name in type(self).model_fields]
+    def bounds(self, own: Limits | None = None) -> dict[str, Bound]:
+        """Return what may be set, by knob; a knob that is not allowed is left out.
+
+        `own`: the limits of one workload, which go before these where they say more.
+        """
+        names = type(self).model_fields
+        each: list[Limit] = [getattr(self, name) for name in names]
+        if own is not None:
+            each = [getattr(self, name).under(getattr(own, name)) for name in names]
         return {limit.knob: limit.bound() for limit in each if limit.allow}

@@ -15,6 +15,7 @@ from vagus.policy.workload import Match, Workload
 
 # It is renewed with 0.6 of it left, by a loop that may rest for most of a second.
 LEASE_MS = 1_500
+LINES = ("exe", "user", "comm")  # of a match, about its processes
 WILD = re.compile(r"[*?[]")
 MODEL_READS_BYTES = 400  # of an objective; docs/stance.md
 
@@ -59,6 +60,9 @@ def _workload(
     pick = policy.static.get(name)
     if workload.protect and pick and pick.act is Act.YIELD:
         yield ("static", name), "is refused: this workload has protect: true"
+    if workload.limits and _by_comm_alone(match):
+        what = "do not hold; a process chooses its own command name: add cgroup, unit,"
+        yield ("workloads", name, "limits"), f"{what} exe or user"
     favoured = workload.protect or workload.slo is not None
     if favoured and _by_comm_alone(match):
         what = "a process chooses its own command name: add cgroup, unit, exe or user"
@@ -76,17 +80,60 @@ def _example(cgroup: str | None, unit: str | None) -> str:
 
 
 def _shadowed(policy: Policy) -> Iterator[tuple[Key, str]]:
-    """Find workloads that can never be reached: the first match wins."""
+    """Find workloads that others take, in whole or in part: the first match wins."""
     entries = list(policy.workloads.items())
     for number, (name, workload) in enumerate(entries):
         for earlier, other in entries[:number]:
-            if _covers(other.match, workload.match):
+            place = ("workloads", name, "match")
+            if covers(other.match, workload.match):
                 what = f"is never reached: {earlier} comes first and takes all of it"
-                yield ("workloads", name, "match"), what
+                yield place, what
                 break
+            if shared := _contested(other.match, workload.match):
+                yield place, f"{earlier} comes first and takes part of it: {shared}"
 
 
-def _covers(first: Match, second: Match) -> bool:
+def _contested(first: Match, second: Match) -> str:
+    """Return what two matches have in common, "" for nothing.
+
+    The narrow one before the wide one is how to write it, and no conflict.  Of lines
+    that only one of them has nothing is known, and where they have none in common a
+    conflict is told when a workload is found that fits both.
+    """
+    if covers(second, first):
+        return ""
+    shared = []
+    lines = [(key, _lines(first, key), _lines(second, key)) for key in LINES]
+    for key, one, two in lines:
+        both = [b for b in two if any(_takes(a, b) or _takes(b, a) for a in one)]
+        if one and two and not both:
+            return ""
+        shared += [f"{key} {', '.join(both)}"] if both else []
+    ours, theirs = _places(first), _places(second)
+    if ours and theirs:
+        if not (
+            any(_takes_place(place, second) for place in ours)
+            or any(_takes_place(place, first) for place in theirs)
+        ):
+            return ""
+        shared.append(theirs[0])
+    return " and ".join(shared)
+
+
+def _lines(match: Match, key: str) -> tuple[str, ...]:
+    """Return what a match demands of a process; any of it will do."""
+    if key == "comm":
+        return tuple(one[:COMM_BYTES] for one in match.comm)
+    wanted = match.exe if key == "exe" else match.user
+    return (wanted,) if wanted else ()
+
+
+def _places(match: Match) -> list[str]:
+    units = match.unit and unit_name(match.unit)
+    return [place for place in (match.cgroup, units) if place]
+
+
+def covers(first: Match, second: Match) -> bool:
     """Tell whether everything that `first` demands is demanded by `second` too.
 
     Globs that take each other in some other way than by their stars are not seen.
@@ -96,9 +143,8 @@ def _covers(first: Match, second: Match) -> bool:
         wanted, given = getattr(first, key), getattr(second, key)
         if wanted is not None and (given is None or not takes(wanted, given)):
             return False
-    for pattern in (first.cgroup, first.unit and unit_name(first.unit)):
-        if pattern and not _takes_place(pattern, second):
-            return False
+    if not all(_takes_place(pattern, second) for pattern in _places(first)):
+        return False
     return not first.comm or (
         bool(second.comm)
         and all(

@@ -8,6 +8,7 @@ Names in YAML are the aliases (`lease`), names in Python carry the unit
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -169,7 +170,8 @@ class Model(f.Part):
         Field(
             20.0,
             alias="cpu",
-            description="Share of one CPU that the engine may use while it decides.",
+            description="Share of one CPU that the engine may use while it decides;"
+            " read when the agent starts.",
         )
     )
 
@@ -215,7 +217,7 @@ Regex = Annotated[str, AfterValidator(_regex)]
 
 
 class Keep(f.Part):
-    """What the flight recorder keeps, and how long."""
+    """What the flight recorder keeps, and how long; read when the agent starts."""
 
     age_ns: Annotated[
         int, f.duration(60 * S, 3650 * 86400 * S, "the limit of"), f.QUANTITY
@@ -301,9 +303,12 @@ class Policy(f.Part):
     quiet: tuple[Quiet, ...] = Field(
         (), description="Times of day in which Vagus does less."
     )
-    record: Keep = Field(Keep.plain(), description="How much history is kept.")
+    record: Keep = Field(
+        Keep.plain(), description="How much history is kept; read at the start."
+    )
     _text_hash: str = PrivateAttr("")
     _text: str = PrivateAttr("")
+    _approved: tuple[Stance, ...] = PrivateAttr(())
 
     @field_validator("workloads", mode="before")
     @classmethod
@@ -323,18 +328,23 @@ class Policy(f.Part):
         """Return the text it was loaded from."""
         return self._text
 
-    def bounds(self) -> dict[str, Bound]:
-        """Return what may be set, by knob."""
-        found = self.limits.bounds()
+    def bounds(self, own: Limits | None = None) -> dict[str, Bound]:
+        """Return what may be set, by knob; `own`: the limits of one workload."""
+        found = self.limits.bounds(own)
         if self.scheduler != "off":
             facts = KNOBS[SCHED_EXT]
             found[SCHED_EXT] = Bound(facts.least, facts.most)
         return found
 
+    @property
+    def approved(self) -> tuple[Stance, ...]:
+        """Return what the operator approved: it may stand in any mode."""
+        return self._approved
+
     def modes(self) -> set[Mode]:
-        """Return the policy's mode and those of workloads that have their own."""
+        """Return the policy's mode and all that single workloads have."""
         own = {entry.mode for entry in self.workloads.values() if entry.mode}
-        return {self.mode, *own}
+        return {self.mode, *own} | ({Mode.ENFORCE} if self.approved else set())
 
     def levels(self, workload: str = "") -> dict[str, tuple[float, float, float]]:
         """Return (warm, bad, critical) by number key, as the SLO moves them.
@@ -358,6 +368,12 @@ class Policy(f.Part):
         copy._text, copy._text_hash = text, text_hash
         return copy
 
+    def approving(self, stances: Iterable[Stance]) -> Policy:
+        """Return the policy under which these may stand, whatever the mode."""
+        copy = self.model_copy()
+        copy._approved = tuple(stances)
+        return copy
+
     def with_objective(self, sentence: str) -> Policy:
         """Return the policy under a temporary objective."""
         return self.model_copy(update={"objective": sentence})
@@ -368,6 +384,17 @@ class Policy(f.Part):
             return self.model_copy(update={"mode": mode})
         entry = self.workloads[workload].model_copy(update={"mode": mode})
         return self.model_copy(update={"workloads": self.workloads | {workload: entry}})
+
+
+def from_next_start(begun: Policy, now: Policy) -> list[str]:
+    """Return the fields that differ, and are read only when the agent starts."""
+    record = type(now.record).model_fields.items()
+    found = [
+        f"record.{field.alias or name}"
+        for name, field in record
+        if getattr(begun.record, name) != getattr(now.record, name)
+    ]
+    return [*found, "model.cpu"] if begun.model.cpu_pct != now.model.cpu_pct else found
 
 
 def _matched(name: object, entry: object) -> object:

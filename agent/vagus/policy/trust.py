@@ -20,7 +20,8 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
-from vagus.flow import WorkloadWindow
+from vagus.flow import Window, WorkloadWindow
+from vagus.policy.knobs import Bound
 from vagus.policy.match import given_names, placed, unit_placed
 from vagus.policy.model import Policy
 from vagus.policy.workload import Match, Workload
@@ -58,6 +59,24 @@ def known(policy: Policy, workload: WorkloadWindow) -> str:
     if _is_given(workload.cgroup) and _mentions(policy.objective, workload.name):
         return "the objective names it"
     return ""
+
+
+def own_bounds(policy: Policy, window: Window) -> dict[str, dict[str, Bound]]:
+    """Return the bounds of workloads that have some of their own, by name.
+
+    Who matched by a name that it chose does not get them.
+    """
+    if not any(entry.limits for entry in policy.workloads.values()):
+        return {}
+    entries = {
+        name: vouched_entry(policy, workload)
+        for name, workload in window.workloads.items()
+    }
+    return {
+        name: policy.bounds(entry.limits)
+        for name, entry in entries.items()
+        if entry and entry.limits
+    }
 
 
 def installed(exe: str) -> bool:

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from vagus.flow import Mode, Role
 from vagus.policy import fields as f
+from vagus.policy.limits import Limits
 from vagus.policy.roles import NAMES, time_sense
 from vagus.policy.units import NS_PER, show
 
@@ -120,6 +121,9 @@ class Workload(f.Part):
     )
     mode: Mode | None = Field(
         None, description="observe, advise or enforce for this workload alone."
+    )
+    limits: Limits | None = Field(
+        None, description="Bounds of its own; they go before the policy's limits."
     )
 
     @field_validator("role")

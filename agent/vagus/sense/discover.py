@@ -266,6 +266,7 @@ class Discovery:
             cgroup_id=node.id,
             policy=hit.name if hit else "",
             by=hit.by if hit else "",
+            also=hit.also if hit else (),
             unit=naming.unit_of(path),
             pids=tuple(process.pid for process in there),
             comms=tuple(comms[:PROGRAMS]),

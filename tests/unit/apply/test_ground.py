@@ -89,6 +89,18 @@ def test_survey_working_set_leaves_out_inactive_cache(tree):
     assert ground.memory_bytes == 1000 * 1024
 
 
+def test_survey_reads_what_anybody_keeps_from_reclaim(tree):
+    tree.write("cg/a.slice/memory.min", "4096\n")
+    tree.write("cg/a.slice/memory.low", "max\n")
+    tree.write("cg/b.slice/memory.low", "0\n")
+    tree.write("cg/a.slice/inner/memory.min", "4096\n")
+    assert tree.survey(Resource.MEMORY).kept == {
+        "/a.slice/memory.min": 4096,
+        "/a.slice/memory.low": float("inf"),
+    }
+    assert tree.survey(Resource.CPU).kept == {}
+
+
 def test_survey_finds_iocost_and_writeback(tree):
     tree.write("cg/io.cost.qos", "8:0 enable=1 ctrl=auto\n8:16 enable=0\n")
     tree.write("sys/devices/pci/sda/queue/wbt_lat_usec", "2000\n")

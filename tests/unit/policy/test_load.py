@@ -308,3 +308,28 @@ def test_what_can_never_match_is_warned_of(first, second, covers):
     text = f"workloads:\n  web: {{match: {first}}}\n  shop: {{match: {second}}}"
     told = [w for w in load.check(text).warnings if "is never reached: web" in w]
     assert bool(told) is covers, load.check(text)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "shared"),
+    [
+        ("{comm: [restic, rsync]}", "{comm: [scp, rsync]}", "comm rsync"),
+        ("{comm: [restic, x]}", '{comm: ["rest*"]}', "comm rest*"),
+        ("{unit: shop, user: eve}", "{unit: shop, comm: x}", "shop.service"),
+        ('{cgroup: "/a/*", comm: x}', "{cgroup: /a/b, user: eve}", "/a/b"),
+        ("{exe: /bin/x, user: eve}", '{exe: "/bin/*", comm: [x]}', "exe /bin/*"),
+        # They cannot meet, or have nothing in common that would tell.
+        ("{unit: shop, comm: [x, y]}", "{unit: mail, comm: [x, z]}", ""),
+        ("{user: eve, comm: [x, y]}", "{user: bob, comm: [x, z]}", ""),
+        ("{comm: [x, y]}", "{unit: shop}", ""),
+        # The narrow one before the wide one.
+        ("{unit: shop}", '{unit: "*.service"}', ""),
+        ("{comm: [x]}", '{comm: ["*"]}', ""),
+        ("{comm: [x], user: eve}", "{comm: [x, y]}", ""),
+    ],
+)
+def test_conflict_between_two_workloads_is_warned_of(first, second, shared):
+    text = f"workloads:\n  web: {{match: {first}}}\n  shop: {{match: {second}}}"
+    told = [w for w in load.check(text).warnings if ": web comes first" in w]
+    sentence = "workloads.shop.match: web comes first and takes part of it: "
+    assert told == ([f"policy.yaml:3:17: {sentence}{shared}"] if shared else [])

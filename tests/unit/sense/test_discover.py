@@ -57,6 +57,13 @@ def test_every_given_pattern_must_fit(tree, policy):
     assert found["a"].policy == ""
 
 
+def test_first_match_wins_and_the_others_are_known(tree, policy):
+    tree.make("a", RESTIC)
+    wanted = policy(backup={"comm": ["restic"]}, a={"cgroup": "a"}, b={"cgroup": "b"})
+    found = discover(tree, wanted).found["backup"]
+    assert (found.cgroup, found.also) == ("/a", ("a",))
+
+
 def test_leaves_with_processes_are_discovered_the_rest_is_not(tree, policy):
     tree.make("system.slice/nginx.service", NGINX)
     tree.make("system.slice/empty.service")

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""How soon the loop answers what wakes it, and what it counts of that."""
+
+from pathlib import Path
+
+import pytest
+from tests.unit.test_loop import Bench, S
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_first_wake_up_after_a_calm_is_answered_at_once(bench):
+    """Those that follow, and call for nothing, are answered ever later."""
+    bench.run(12)
+    loop, machine = bench.loop, bench.machine
+    loop.parts.used = lambda: 0
+    machine.now += S // 10
+    loop.reflex()
+    for apart_ms in (0, 40, 80, 100, 100):
+        loop._next_reflex = machine.now + S
+        loop._woken({"sensor psi"})
+        assert max(0, loop._next_reflex - machine.now) == apart_ms * 1_000_000
+        machine.now = max(machine.now, loop._next_reflex)
+        loop.reflex()
+    machine.now += S // 10
+    loop.reflex()  # nobody woke it
+    machine.now += S // 10
+    loop._woken({"sensor psi"})
+    assert loop._next_reflex <= machine.now
+
+
+def test_write_that_a_tick_made_answers_a_wake_up_too(bench):
+    bench.run(1)
+    bench.loop._woken({"sensor psi"})
+    bench.machine.now += S // 50
+    bench.loop.tick()
+    counted = bench.records[-1].counters
+    assert bench.records[-1].granted
+    assert bench.loop.counters()["loop.reactions"] == counted["loop.reactions"] == 1
+    assert counted["loop.reaction_p99_us"] == 20_000
