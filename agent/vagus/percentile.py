@@ -37,6 +37,8 @@ def percentiles(
         passed += count
         while len(found) < len(ranks) and passed >= ranks[len(found)]:
             found.append(middle(bound))
+        if len(found) == len(ranks):
+            break
     return found
 
 

@@ -226,8 +226,10 @@ class Windower:
             rows = [growth for _, growth in moved.get(signal, []) if growth.counts]
             if not rows:
                 continue
-            columns = zip(*(row.counts for row in rows), strict=True)
-            counts = [sum(column) for column in columns]
+            counts = rows[0].counts
+            if len(rows) > 1:
+                columns = zip(*(row.counts for row in rows), strict=True)
+                counts = [sum(column) for column in columns]
             total = sum(counts)
             numbers[f"{stem}_count"] = float(total)
             if total:

@@ -47,7 +47,12 @@ class Held(msgspec.Struct):
 
 def level(value: float, limits: Sequence[float], factor: float = 1.0) -> int:
     """Return how many of three growing limits a value has reached."""
-    return sum(value >= limit * factor for limit in limits)
+    warm, bad, critical = limits
+    return (
+        (value >= warm * factor)
+        + (value >= bad * factor)
+        + (value >= critical * factor)
+    )
 
 
 def worst(

@@ -1,54 +1,122 @@
 # SPDX-License-Identifier: MIT
-"""What sensing costs the agent, natively.
+"""What sensing costs the agent, natively, and what is asked of every figure.
 
 usage: bench_sense.py.  Adds its numbers to .output/bench/sense.json; needs no root:
-a fake tree of cgroups and a ring in memory.  bench_sense_guest.py measures the
-rest in the guest.
+a fake tree of cgroups.  It runs bench_agent.py, a whole agent; bench_sense_guest.py
+and bench_drain.py measure the rest in the guest.
 """
 
 import json
 import os
-import resource
 import shutil
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from vagus.abi import EventType
-from vagus.cli.daemon import Daemon
 from vagus.flow import SourceState
-from vagus.loop import Loop
-from vagus.native import Ring
-from vagus.policy.load import load
 from vagus.policy.model import Policy
 from vagus.sense.cgroup import CgroupSensor
 from vagus.sense.discover import Discovery
 from vagus.sense.psi import PsiSensor
-from vagus.sense.rings import KEPT, drain
 from vagus.window import Windower
-from vagus.wire import Options, agent
 
 OUT = Path(__file__).parent.parent.parent / ".output/bench/sense.json"
 SIZES = (10, 100, 1000, 4000)
 BUSY = 10
 WINDOWS = 30
-RATE = 50_000  # raw events a second
 PRESSURE = "some avg10=0.00 avg60=0.00 avg300=0.00 total={}\n"
 
 
-def publish(**numbers: object) -> None:
-    """Add to the file of results, and print."""
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    known = json.loads(OUT.read_text()) if OUT.exists() else {}
+INFINITE = float("inf")
+
+
+class Aim(NamedTuple):
+    """What is asked of one figure."""
+
+    key: str  # under which it is published
+    said: str
+    figure: Callable[[Any], float]
+    least: float
+    most: float
+
+    def line(self, published: Any) -> str:
+        """Return the figure beside what is asked, and whether that is met."""
+        value = self.figure(published)
+        verdict = "met" if self.least <= value <= self.most else "NOT MET"
+        bound = f"at most {self.most:g}"
+        if self.most == INFINITE:
+            bound = f"at least {self.least:g}"
+        return f"  {verdict:8} {self.said}: {value:,.2f} ({bound})"
+
+
+AIMS = (
+    Aim("overhead_pct", "cost to others, %", float, -INFINITE, 1),
+    Aim(
+        "agent_phases",
+        "agent idle, nothing held, % of a core",
+        lambda a: a["watching"]["cpu_pct"],
+        0,
+        1,
+    ),
+    Aim(
+        "agent",
+        "agent idle, two stances held, % of a core",
+        lambda a: a["idle_cpu_pct"],
+        0,
+        1,
+    ),
+    Aim(
+        "agent",
+        "agent at 50,000 raw events/s, % of a core",
+        lambda a: a["cpu_pct_at_50k"],
+        0,
+        5,
+    ),
+    Aim("agent", "agent without the engine, MB", lambda a: a["rss_mb"], 0, 60),
+    Aim(
+        "drain_per_s",
+        "drain by bcc's callbacks, times",
+        lambda d: d["vagus"] / d["bcc"],
+        50,
+        INFINITE,
+    ),
+    Aim(
+        "window_ms",
+        "window of 4,000 cgroups by that of 10, times",
+        lambda w: w["4000"] / w["10"],
+        0,
+        2,
+    ),
+    Aim(
+        "agent_rings",
+        "records the agent lost and did not count",
+        lambda a: abs(a["made"] - a["seen"]),
+        0,
+        0,
+    ),
+    Aim("unaccounted_loss", "records lost and not counted", float, 0, 0),
+    Aim("wake_ms", "ring wake-up to the loop, p99 ms", lambda w: w["p99"], 0, 5),
+)
+
+
+def judged(numbers: Mapping[str, Any]) -> list[str]:
+    """Return a line for each aim whose figure is among these."""
+    return [aim.line(numbers[aim.key]) for aim in AIMS if aim.key in numbers]
+
+
+def publish(out: Path = OUT, **numbers: object) -> None:
+    """Add to the file of results, where other benches' stay; print and judge."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    known = json.loads(out.read_text()) if out.exists() else {}
     known.update(numbers)
-    OUT.write_text(json.dumps(known, indent=1) + "\n")
-    print(json.dumps(numbers), flush=True)
+    out.write_text(json.dumps(known, indent=1) + "\n")
+    print("\n".join([json.dumps(numbers), *judged(numbers)]), flush=True)
 
 
 class Machine:
@@ -73,6 +141,8 @@ class Machine:
         (folder / "cgroup.events").write_text("populated 1\nfrozen 0\n")
         (folder / "cgroup.procs").write_text("")
         (folder / "cpu.stat").write_text("usage_usec 0\nuser_usec 0\n")
+        (folder / "cpu.weight").write_text("100\n")
+        (folder / "cpu.idle").write_text("0\n")
         for name in ("cpu", "io", "memory"):
             (folder / f"{name}.pressure").write_text(PRESSURE.format(0))
         (folder / "memory.current").write_text("1000000\n")
@@ -159,112 +229,11 @@ def window_ms() -> dict[str, float]:
     return found
 
 
-def ring_of(count: int) -> Ring:
-    """Return a full ring: execs of a compile run, of ten workloads."""
-    data = 1 << 24
-    memory = bytearray(2 * 4096 + 2 * data)
-    at = 8192
-    for number in range(count):
-        body = struct.pack(
-            "<QQIIIIQQ16s",
-            number,
-            7 + number % 10,
-            EventType.EXEC,
-            0,
-            2,
-            3,
-            1,
-            0,
-            b"cc",
-        ) + struct.pack("<II128s", 0, 5, b"cc\0-c")
-        record = struct.pack("<II", len(body), 0) + body
-        memory[at : at + len(record)] = record
-        at += len(record)
-    struct.pack_into("<Q", memory, 4096, at - 8192)
-    return Ring.memory(memory, batch=KEPT)
-
-
-def drain_cost() -> tuple[float, int]:
-    """Return CPU seconds to take in one second's records, and how many were lost."""
-    rings = [ring_of(RATE // 10) for _ in range(10)]  # ten reflex ticks a second
-    start = time.process_time()
-    seen = 0
-    for ring in rings:
-        drain(ring, "process", lambda _: "build")
-        seen += ring.counts().seen
-    took = time.process_time() - start
-    for ring in rings:
-        ring.close()
-    return took, RATE - seen
-
-
-@contextmanager
-def whole_agent(fake: Machine, work: Path) -> Iterator[Loop]:
-    """Make all of an agent but the engine and the kernel's side: it has its record."""
-    policy = work / "policy.yaml"
-    policy.write_text(
-        "version: 1\nmode: advise\ndecider: rules\n"
-        "workloads: {w0: {match: {cgroup: w0}, slo: {run_queue_p99: 2ms}}}\n"
-    )
-    daemon = Daemon(work / "record.db", None, load(policy))
-    options = Options(
-        policy,
-        cgroups=fake.root,
-        proc=fake.proc,
-        sysfs=work / "sys",
-        put=daemon.put,
-        publish=daemon.publish,
-        settle=False,
-    )
-    with agent(options) as loop:
-        daemon.rule(loop)
-        yield loop
-    daemon.close()
-
-
-def agent_cost() -> dict[str, float]:
-    """Run whole agents of their own; return CPU while idle and busy, and memory."""
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "import bench_sense; bench_sense.one_agent()"
-    )
-    argv = [sys.executable, "-c", code, str(Path(__file__).parent)]
-    found: dict[str, float] = json.loads(subprocess.check_output(argv))
-    return found
-
-
-def one_agent() -> None:
-    """Tick an agent among 100 cgroups, idle and busy; print what it took."""
-    ticks = 60
-    with machine(100) as fake, whole_agent(fake, fake.root.parent) as loop:
-        for _ in range(15):
-            loop.tick()
-        took = {}
-        for name in ("idle", "busy"):
-            start = time.process_time()
-            for _ in range(ticks):
-                if name == "busy":
-                    fake.work()
-                loop.tick()
-            took[name] = 100 * (time.process_time() - start) / ticks
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        took["rss_mb"] = pages * resource.getpagesize() / (1 << 20)
-    print(json.dumps(took))
-
-
 def host() -> None:
     """Measure the agent's own cost natively."""
     publish(window_ms=window_ms())
-    cost = agent_cost()
-    took, lost = min(drain_cost() for _ in range(5))
-    publish(
-        agent={
-            "idle_cpu_pct": round(cost["idle"], 3),
-            "cpu_pct_at_50k": round(cost["busy"] + 100 * took, 3),
-            "rss_mb": round(cost["rss_mb"], 1),
-        },
-        unaccounted_in_drain=lost,
-    )
+    script = Path(__file__).with_name("bench_agent.py")
+    publish(**json.loads(subprocess.check_output([sys.executable, script])))
 
 
 if __name__ == "__main__":

@@ -237,17 +237,14 @@ def loss() -> int:
     return int(unaccounted > 0)
 
 
-def drains() -> int:
-    """Compare drains with bcc's; both sides print what they added up."""
-    rates, totals = bench_drain.measure(bench_drain.load())
-    result = bench_drain.report(rates, totals)
-    publish(drain_per_s=result["drain_per_s"], drain_ratio=result["ratio"])
-    return int(any(total != totals["bcc"] for total in totals.values()))
-
-
 def main(argv: list[str]) -> int:
     """Measure the parts that are named, or all; 1 where one found a fault."""
-    parts = {"overhead": overhead, "wake": wake, "loss": loss, "drains": drains}
+    parts = {
+        "overhead": overhead,
+        "wake": wake,
+        "loss": loss,
+        "drains": bench_drain.main,
+    }
     unload_module()
     return max(parts[name]() for name in argv or parts)
 

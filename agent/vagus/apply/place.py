@@ -22,8 +22,8 @@ def parts(path: str) -> list[str]:
 
 def inside(path: str, above: str) -> bool:
     """Say whether a cgroup is another one or below it."""
-    mine, theirs = parts(path), parts(above)
-    return mine[: len(theirs)] == theirs
+    # By letters, not by parts(): the reflex asks for every pair of cgroups.
+    return f"{path.rstrip('/')}/".startswith(f"{above.rstrip('/')}/")
 
 
 def rival_level(path: str, other: str) -> str | None:

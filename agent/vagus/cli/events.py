@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         while args.follow:
             time.sleep(POLL_S)
             more, last = reader.events(
-                workload=args.unit, kinds=wanted.kinds, after=last
+                since, until, workload=args.unit, kinds=wanted.kinds, after=last
             )
             show([row for row in more if wanted.passes(row.event)])
             sys.stdout.flush()
@@ -95,8 +95,11 @@ def run(args: argparse.Namespace) -> int:
 def _newest(
     reader: Reader, args: argparse.Namespace, wanted: Sieve, since: int, until: int
 ) -> tuple[list[EventRow], int]:
-    """Return the N newest that pass: what a filter leaves out does not count."""
-    most = args.n
+    """Return the N newest that pass: what a filter leaves out does not count.
+
+    At least one is looked at, of none too: --follow goes on after it.
+    """
+    most = max(1, args.n)
     while True:
         rows, last = reader.events(
             since, until, workload=args.unit, kinds=wanted.kinds, limit=most

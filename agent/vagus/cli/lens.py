@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import os
 import select
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,12 +29,20 @@ WHAT = {
 }
 FRAMES = 6  # of a stack, innermost first
 ROOT = Path("/sys/fs/cgroup")
+PLACES = Path("/run/vagus")
+# Lenses that persons run at a time; a policy's SLOs have as many of their own.  Each
+# is a compiler, 76 MB of bcc, and a probe in everybody's way.
+MOST = 4
 
 
 class NoWorkload(VagusError):
     """The unit or cgroup is not there."""
 
     exit_code = 64
+
+
+class TooMany(VagusError):
+    """As many lenses run as may."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +64,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--symbol", default="", help="func: the function's name, or usdt:BEGIN..END"
     )
     common.json_option(parser)
+    parser.epilog = f"At most {MOST} lenses run at a time."
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,7 +84,8 @@ def run(args: argparse.Namespace) -> int:
     cgroup = place(args.unit, args.cgroup, ROOT)
     id_ = (ROOT / cgroup.strip("/")).stat().st_ino if cgroup != "/" else 0
     more = {"exe": args.exe, "symbol": args.symbol}
-    with Lens(order_for(args.kind, cgroup, id_, seconds, **more), PYTHON) as lens:
+    order = order_for(args.kind, cgroup, id_, seconds, **more)
+    with one_of_few(PLACES), Lens(order, PYTHON) as lens:
         counts, told, failure = watch(lens, quiet=args.json)
     if failure:
         raise KernelError(f"the lens does not work: {failure}")
@@ -85,6 +97,26 @@ def run(args: argparse.Namespace) -> int:
     if lens.lost:
         print(f"{lens.lost} more could not be measured: they began before, or no room")
     return 0
+
+
+@contextlib.contextmanager
+def one_of_few(folder: Path) -> Iterator[None]:
+    """Hold one of MOST places; the kernel frees it however this process ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    for number in range(MOST):
+        fd = os.open(folder / f"lens-{number}.lock", flags, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            continue
+        try:
+            yield
+        finally:
+            os.close(fd)
+        return
+    raise TooMany(f"{MOST} lenses run already, and no more may: wait until one ends")
 
 
 def document(

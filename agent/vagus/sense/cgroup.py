@@ -58,7 +58,7 @@ class CgroupSensor:
         self._stacked: dict[bytes, bool] = {}
         self._had: set[str] = set()  # files that some workload had, this reading
         self._lacking: list[str] = []  # what none had, with the remedy
-        self._answered = True  # whether any cpu.stat could be read
+        self._answered = False  # whether any cpu.stat could be read
         self._cpus = os.cpu_count() or 1
 
     def follow(self, workloads: Mapping[str, tuple[str, int]]) -> None:
@@ -236,18 +236,21 @@ class CgroupSensor:
             text = (self._proc / "meminfo").read_bytes()
         except OSError:
             text = b""
-        for line in text.split(b"\n")[:3]:
+        for line in text.split(b"\n"):
             key, _, rest = line.partition(b":")
             words = rest.split()
             if key in (b"MemTotal", b"MemAvailable") and words and words[0].isdigit():
                 signal = "memory_total_bytes" if key == b"MemTotal" else ""
                 found[signal or "memory_available_bytes"] = int(words[0]) * 1024.0
+            if len(found) == 3:  # both are among the first lines
+                break
         samples = [
             Sample(self.name, "", signal, "gauge", now, value)
             for signal, value in found.items()
         ]
         usage = flat(self._files.read("/", "cpu.stat", 1024) or b"").get(b"usage_usec")
         if usage is not None:
+            self._answered = True
             samples.append(
                 Sample(self.name, "", "cpu_usage_us", "counter", now, float(usage))
             )

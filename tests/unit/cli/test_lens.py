@@ -1,5 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""`vagus lens` without a kernel: places, drawings, refusals."""
+"""`vagus lens` without a kernel: places, drawings, refusals, how many at a time."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +74,90 @@ def test_a_bad_time_is_refused(capsys, monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 0)
     assert main(["lens", "runq", "--for", "soon"]) in (3, 64)
     assert capsys.readouterr().err.startswith("vagus: ")
+
+
+@pytest.fixture
+def typed(tmp_path, monkeypatch):
+    """Let `vagus lens` run in this test, with a lens that says one line and stays."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("vagus.sense.lens.BCC", tmp_path)
+    counts = [0] * abi.HIST_BUCKETS
+    counts[abi.hist_bucket(1_000_000)] = 7
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\necho '{json.dumps({'counts': counts, 'sum': 7})}'\n")
+    python.chmod(0o755)
+    monkeypatch.setattr("vagus.sense.lens.PYTHON", python)
+    monkeypatch.setattr(lens, "PLACES", tmp_path / "run/vagus")
+    return lens.PLACES
+
+
+def test_no_more_than_a_few_run_at_a_time(typed, capsys):
+    with contextlib.ExitStack() as others:
+        for _ in range(lens.MOST):
+            assert main(["lens", "runq", "--json"]) == 0
+            others.enter_context(lens.one_of_few(typed))
+        capsys.readouterr()
+        assert main(["lens", "runq", "--json"]) == 1
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith(f"vagus: {lens.MOST} lenses run already")
+    assert main(["lens", "runq", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["count"] == 7
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from vagus.cli import lens
+with lens.one_of_few(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_the_place_of_one_that_was_killed_is_free(typed, monkeypatch):
+    monkeypatch.setattr(lens, "MOST", 1)
+    code = HOLD.replace("with lens", "lens.MOST = 1\nwith lens", 1)
+    agent = str(Path(__file__).parents[3] / "agent")
+    with subprocess.Popen(
+        [sys.executable, "-c", code, typed],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": agent},
+    ) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(lens.TooMany), lens.one_of_few(typed):
+            pass
+        other.send_signal(signal.SIGKILL)
+    with lens.one_of_few(typed):
+        pass
+
+
+def test_a_lens_ends_when_who_asked_for_it_is_killed(tmp_path):
+    """As lens_bcc.py itself sees to it, before it compiles anything."""
+    code = (
+        "import os, sys; sys.path.insert(0, sys.argv[1]); import lens_bcc, time\n"
+        "lens_bcc.die_with_parent(int(sys.argv[2])); print(os.getpid(), flush=True)\n"
+        "time.sleep(60)"
+    )
+    folder = Path(lens.__file__).parents[1] / "sense"
+    asks = (
+        "import os, subprocess, sys, time\n"
+        "subprocess.Popen([*sys.argv[1:], str(os.getpid())]); time.sleep(60)"
+    )
+    argv = [sys.executable, "-c", asks, sys.executable, "-c", code, str(folder)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as agent:
+        pid = int(agent.stdout.readline())
+        assert Path(f"/proc/{pid}").exists()
+        agent.send_signal(signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while alive(pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert not alive(pid)
+
+
+def alive(pid):
+    """Say whether a process runs; one that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False

@@ -179,3 +179,36 @@ def test_kept_descriptors_are_few(tree):
     descriptors = list(kept._open.values())
     kept.close()
     assert not any(Path(f"/proc/self/fd/{fd}").exists() for fd in descriptors)
+
+
+def test_fields_that_a_newer_kernel_adds_change_nothing(tree):
+    """In every file, in every place of it."""
+    files_ = ("cpu.stat", "memory.stat", "memory.events", "io.stat", "cpu.pressure")
+    told = []
+    for is_newer in (False, True):
+        folder = tree.make("shop")
+        tree.usage("shop", 1234)
+        tree.pressure("shop", some_cpu=500)
+        (folder / "io.stat").write_text("8:0 rbytes=100 wbytes=200 rios=1 wios=2\n")
+        (folder / "memory.events").write_text("high 4\noom_kill 2\n")
+        for file in (folder / name for name in files_ if is_newer):
+            text = file.read_text().replace("rbytes", "a=b new=7 rbytes")
+            text = f"\x00\xff\nusage_usec\nnew 1 2 3\n{text}usage_usec2 9\n\nend"
+            file.write_text(text)
+        if is_newer:
+            meminfo = tree.proc / "meminfo"
+            meminfo.write_text(f"New: ? kB\n\nNew:\n{meminfo.read_text()}New2:\n")
+        sensors = [
+            CgroupSensor(tree.root, tree.proc, tree.sys),
+            PsiSensor(tree.root, tree.proc, triggers=False),
+        ]
+        for sensor in sensors:
+            sensor.follow({"shop": ("/shop", 1)})
+        samples = [one for sensor in sensors for one in sensor.read()]
+        told.append([(s.workload, s.signal, s.value) for s in samples])
+        assert [sensor.state().missing for sensor in sensors] == ["", ""]
+        for sensor in sensors:
+            sensor.close()
+    assert told[0] == told[1]
+    assert ("shop", "oom_kills", 2) in told[0]
+    assert ("", "memory_available_bytes", 409_600_000) in told[0]
