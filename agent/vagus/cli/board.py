@@ -7,13 +7,16 @@ of a record where no agent runs.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
 
+from vagus.errors import PolicyError
 from vagus.flow import (
     Act,
     Cost,
@@ -31,7 +34,12 @@ from vagus.flow import (
 from vagus.record.found import LeaseRow
 from vagus.record.read import Reader
 
+if TYPE_CHECKING:
+    from vagus.policy.model import Policy
+
 HISTORY = 60  # values of the objective's signal for the sparkline
+RUNQ = "runq_p99_ns"  # that signal where the policy sets none
+Signals = Callable[[str], Mapping[str, str]]  # of a policy by its hash: see watched()
 ENDED = (Outcome.REVERTED, Outcome.COINCIDENT)
 
 
@@ -94,15 +102,18 @@ class Board(msgspec.Struct, frozen=True):
     machine: dict[str, float] = {}  # numbers of the whole machine
     counters: dict[str, int] = {}  # by source, since the agent started
     cpu: CpuHandle | None = None  # by what CPU stances are held, and why by that
-    history: list[float] = []  # of the worst protected workload's run queue p99
+    signal: str = RUNQ  # a protected workload's SLO; the run queue's where none is set
+    history: list[float] = []  # values of that signal, of the worst such workload
     source: str = "agent"  # agent, or record where none answered
 
 
 class Tracker:
     """Follows records and knows what holds now."""
 
-    def __init__(self) -> None:
-        """Know nothing yet."""
+    def __init__(self, signals: Signals = lambda _: {}) -> None:
+        """Know nothing yet; ask `signals` what policies watch."""
+        self._signals = signals
+        self._signal = RUNQ
         self._record: Record | None = None
         self._proposal: Proposal | None = None
         self._verdict = Verdict([], [])
@@ -123,17 +134,31 @@ class Tracker:
         for end in record.ended:
             self._leases.pop(end.id, None)
         self._effects = [*self._effects, *record.effects][-5:]
-        self._history = [*self._history, self._worst(record)][-HISTORY:]
+        signal, worst = self._worst(record)
+        if signal != self._signal:
+            self._signal, self._history = signal, []
+        self._history = [*self._history, worst][-HISTORY:]
 
-    def _worst(self, record: Record) -> float:
-        """Return the longest run queue wait, of protected workloads if there are."""
+    def _worst(self, record: Record) -> tuple[str, float]:
+        """Return the signal of the objective, and its worst value.
+
+        It is the SLO of a protected workload, or else of any; where the policy sets
+        none it is the run queue's, of protected workloads if there are.
+        """
         protected = {
             one.workload for one in self._verdict.allowed if one.act is Act.PROTECT
         }
         loads = record.window.workloads
-        names = protected & loads.keys() or loads.keys()
-        waits = [loads[name].numbers.get("runq_p99_ns", 0.0) for name in names]
-        return max(filter(math.isfinite, waits), default=0.0)
+        slos = self._signals(record.policy)
+        watched = {
+            n: slos[one.policy] for n, one in loads.items() if one.policy in slos
+        }
+        names = [one for one in watched if one in protected] or [*watched]
+        signal = watched[names[0]] if names else RUNQ
+        names = [one for one in names if watched[one] == signal]
+        names = names or [*(protected & loads.keys())] or [*loads]
+        values = [loads[name].numbers.get(signal, 0.0) for name in names]
+        return signal, max(filter(math.isfinite, values), default=0.0)
 
     def board(self, source: str = "agent") -> Board | None:
         """Return the present, or None before the first record."""
@@ -166,6 +191,7 @@ class Tracker:
             machine=record.window.machine,
             counters=record.counters,
             cpu=record.cpu,
+            signal=self._signal,
             history=self._history,
             source=source,
         )
@@ -177,7 +203,7 @@ def from_record(path: Path, until_ns: int = (1 << 63) - 1) -> Board | None:
         latest = reader.latest()
         if latest is None:
             return None
-        tracker = Tracker()
+        tracker = Tracker(recorded(reader))
         since = min(latest.wall_ns, until_ns) - HISTORY * 1_000_000_000
         for record in reader.between(since, until_ns):
             tracker.follow(record)
@@ -216,6 +242,35 @@ def _with_older(board: Board, reader: Reader) -> Board:
         decided_ns=last.wall_ns,
         took_ms=last.proposal.took_ms,
     )
+
+
+def watched(policy: Policy) -> dict[str, str]:
+    """Return the signal of each workload that has an SLO, by its key in the policy."""
+    slos = {key: one.slo.numbers() for key, one in policy.workloads.items() if one.slo}
+    return {key: next(iter(numbers)) for key, numbers in slos.items() if numbers}
+
+
+def recorded(reader: Reader) -> Signals:
+    """Return what the recorded policies watch, each read when it is asked for."""
+    known: dict[str, dict[str, str]] = {}
+
+    def signals(policy: str) -> dict[str, str]:
+        if policy not in known:
+            known[policy] = _signals_in(reader.policy(policy))
+        return known[policy]
+
+    return signals
+
+
+def _signals_in(text: str) -> dict[str, str]:
+    """Return what a policy's text watches; nothing where it is none any more."""
+    if "slo" not in text:
+        return {}
+    from vagus.policy.load import loads  # slow, and most records need it not
+
+    with contextlib.suppress(PolicyError):  # redacted, or an older Vagus'
+        return watched(loads(text))
+    return {}
 
 
 def in_force(allowed: list[Stance], effects: list[Effect]) -> list[Stance]:

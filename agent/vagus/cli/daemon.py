@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from vagus.apply.reflex import Reflex
+from vagus.cli.board import watched
 from vagus.cli.server import Order, Server
 from vagus.errors import VagusError
 from vagus.flow import Mode, Proposal, Record, Stance
@@ -42,7 +43,8 @@ class Daemon:
         keep = policy.record
         self.recorder = _recorder(record, version, keep) if record else None
         try:
-            self.server = Server(socket, self._orders) if socket else None
+            signals = self._signals
+            self.server = Server(socket, self._orders, signals) if socket else None
         except BaseException:
             self._close_record()
             raise
@@ -74,6 +76,11 @@ class Daemon:
         if self.server is not None:
             left_ms = self._reflex.left_ms if self._reflex else {}
             self.server.publish(self._counted(record), left_ms)
+
+    def _signals(self, policy: str) -> dict[str, str]:
+        """Return what the policy in force watches; nothing for another one."""
+        now = self._in_force()
+        return watched(now) if now.text_hash == policy else {}
 
     def _counted(self, record: Record) -> Record:
         """Return a record with what the recorder counts, and its trouble."""

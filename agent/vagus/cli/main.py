@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import importlib
 import io
 import os
@@ -66,9 +65,19 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str) -> None:
         """Leave room for the longest verb."""
-        super().__init__(prog, max_help_position=26)
+        # Made for every argument; without a width it asks shutil, a slow import.
+        super().__init__(prog, max_help_position=26, width=_columns() - 2)
         # Before Python 3.13 the indent of verbs was not counted in.
         self._action_max_length = 14
+
+
+def _columns() -> int:
+    """Return the columns of the terminal, 80 where there is none."""
+    with contextlib.suppress(KeyError, ValueError):
+        return int(os.environ["COLUMNS"])
+    with contextlib.suppress(OSError, ValueError):
+        return os.get_terminal_size(1).columns
+    return 80
 
 
 class UsageError(VagusError):
@@ -120,9 +129,11 @@ def _complain(error: VagusError) -> int:
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line; only the module of the verb in it is imported."""
-    wanted = next((word for word in words if not word.startswith("-")), "")
+    """Parse the command line; only the verb in it has a parser and is imported."""
+    wanted = words[0] if words and not words[0].startswith("-") else ""
     if wanted and wanted not in VERBS:
+        import difflib
+
         near = difflib.get_close_matches(wanted, VERBS, 1)
         hint = f"did you mean `vagus {near[0]}`?" if near else "see `vagus --help`"
         raise UsageError(f"'{wanted}' is no verb; {hint}")
@@ -142,8 +153,13 @@ def _parser(wanted: str) -> Parser:
         formatter_class=Formatter,
     )
     parser.add_argument("--version", action="version", version=_version_of(wanted))
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    # Where prog is not said it is worked out, which takes the terminal's width.
+    verbs = parser.add_subparsers(
+        dest="verb", metavar="VERB", title="verbs", prog="vagus"
+    )
     for verb, (module, purpose) in VERBS.items():
+        if wanted and verb != wanted:
+            continue
         one = verbs.add_parser(
             verb,
             help=purpose,

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,8 +58,12 @@ def paint_for(stream: TextIO, environ: Mapping[str, str] = os.environ) -> Paint:
 
 
 def width_for(stream: TextIO, default: int = 100) -> int:
-    """Return the columns of a terminal; a pipe gets the default."""
-    return shutil.get_terminal_size((default, 24)).columns if stream.isatty() else 0
+    """Return the columns of a terminal, or the default; 0 for a pipe."""
+    if not stream.isatty():
+        return 0
+    import shutil  # slow, and what scripts read needs no width
+
+    return shutil.get_terminal_size((default, 24)).columns
 
 
 def width(text: str) -> int:

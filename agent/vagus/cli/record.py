@@ -28,12 +28,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     ls = actions.add_parser("ls", help="what the record holds")
     common.json_option(ls)
-    dump = actions.add_parser("dump", help="whole records, one JSON object a line")
+    dump = actions.add_parser(
+        "dump",
+        help="records, one JSON object a line: what changed from one to the next",
+    )
     common.time_options(dump)
     dump.add_argument(
-        "--changes",
-        action="store_true",
-        help="of each window only what changed since the one before",
+        "--whole", action="store_true", help="every window with all its workloads"
     )
     vacuum = actions.add_parser("vacuum", help="shrink (and migrate) the file")
     common.json_option(vacuum)
@@ -79,7 +80,7 @@ def listing(summary: Summary, now_ns: int) -> str:
 def _dump(args: argparse.Namespace) -> int:
     since, until = common.time_range(args, common.now_ns())
     with Reader(args.record) as reader:
-        records = reader.changes if args.changes else reader.between
+        records = reader.between if args.whole else reader.changes
         for one in records(since, until):
             common.print_json_line(one)
     return 0

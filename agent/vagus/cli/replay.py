@@ -9,7 +9,7 @@ import sys
 from collections.abc import Generator
 
 from vagus.cli import common, screen
-from vagus.cli.board import HISTORY, Board, Tracker
+from vagus.cli.board import HISTORY, Board, Tracker, recorded
 from vagus.errors import RecordError
 from vagus.record.read import Reader
 
@@ -80,8 +80,9 @@ def _step(args: argparse.Namespace, since: int, until: int) -> int:
 
 def _boards(args: argparse.Namespace, since: int, until: int) -> Generator[Board]:
     """Yield the windows of that time as top showed them; RecordError without any."""
-    tracker, is_empty = Tracker(), True
+    is_empty = True
     with Reader(args.record) as reader:
+        tracker = Tracker(recorded(reader))
         for record in reader.between(max(0, since - HISTORY * 10**9), until):
             tracker.follow(record)
             done = record.proposal or record.granted or record.ended or record.effects

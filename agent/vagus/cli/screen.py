@@ -91,13 +91,14 @@ def _engine(counters: Mapping[str, int], paint: Paint) -> list[str]:
 
 
 def _waits(board: Board, columns: int) -> list[str]:
-    """Return the line of how long the protected wait for a CPU, and its scale."""
+    """Return the line of how the protected do, by the objective's signal."""
     if not board.history:
         return []
     worst = max(board.history)
-    scale = f"up to {units.duration(worst)}"
-    room = (columns or 80) - len("run queue p99  ") - len(scale) - 2
-    return [f"run queue p99 {spark(board.history[-room:], worst)} {scale}"]
+    what = units.signal(board.signal)
+    scale = f"up to {units.quantity(board.signal, worst)}"
+    room = (columns or 80) - len(what) - len(scale) - 4
+    return [f"{what} {spark(board.history[-room:], worst)} {scale}"]
 
 
 def spark(values: Sequence[float], top: float) -> str:

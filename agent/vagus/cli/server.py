@@ -23,7 +23,7 @@ from types import TracebackType
 import msgspec
 
 from vagus.cli import protocol
-from vagus.cli.board import Tracker
+from vagus.cli.board import Signals, Tracker
 from vagus.errors import DaemonError, PrivilegeError, VagusError
 from vagus.flow import Record
 from vagus.record.schema import GROUP
@@ -74,14 +74,19 @@ class Client:
 class Server:
     """Owns the listening socket and the clients; a context manager."""
 
-    def __init__(self, path: Path, orders: Mapping[str, Order]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        orders: Mapping[str, Order],
+        signals: Signals = lambda _: {},
+    ) -> None:
         """Listen; DaemonError where another agent does, or the path cannot be.
 
         The orders may be filled in later.
         """
         self.path = path
         self._orders = orders
-        self._tracker = Tracker()
+        self._tracker = Tracker(signals)
         self._record: Record | None = None
         self._clients: dict[int, Client] = {}
         self._listener = _listen(path)

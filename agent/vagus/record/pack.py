@@ -3,9 +3,10 @@
 
 A row holds the workloads that changed since the row before, field by field and
 number by number; every KEY_EVERY rows one holds everything (a key row), so that
-reading starts at most that far back.  What seldom changes of a workload (its
-cgroup, identity and role: its face) is kept once in a table of its own and
-named by number.  Numbers stay exact: replay must agree bit for bit.
+reading starts at most that far back, and holds apart what did not change.  What
+seldom changes of a workload (its cgroup, identity and role: its face) is kept once
+in a table of its own and named by number.  Numbers stay exact: replay must agree
+bit for bit.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ DICTIONARY = (
 )
 
 
-class Load(msgspec.Struct, array_like=True, omit_defaults=True):
+class Load(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
     """One workload of one row; None: as before."""
 
     name: str
@@ -72,6 +73,7 @@ class Row(msgspec.Struct, array_like=True, omit_defaults=True):
     policy: str = ""
     counters: dict[str, int] = {}  # those that changed
     cpu: CpuHandle | None = None
+    same: bytes = b""  # of a key row: MessagePack of the loads that did not change
 
 
 class Packer:
@@ -85,7 +87,7 @@ class Packer:
 
     def reset(self) -> None:
         """Forget the row before: the next one is a key row."""
-        self._before: dict[str, WorkloadWindow] = {}
+        self._before: Mapping[str, WorkloadWindow] = {}
         self._faces: dict[str, tuple[WorkloadWindow, int]] = {}
         self._names: list[str] = []
         self._counters: dict[str, int] = {}
@@ -102,20 +104,23 @@ class Packer:
         cpu: CpuHandle | None = None,
     ) -> tuple[bytes, bool]:
         """Return the row's bytes and whether it is a key row."""
+        before = self._before
         if self._age >= KEY_EVERY:
             self.reset()
         is_key = self._age == 0
         self._age += 1
         names = list(window.workloads)
+        loads, same = [], []
+        for name, load in window.workloads.items():
+            if load != before.get(name):
+                loads.append(self._load(load))
+            elif is_key:
+                same.append(self._load(load))
         row = Row(
             tick=window.tick,
             start_ns=window.start_ns,
             end_ns=window.end_ns,
-            loads=[
-                self._load(load)
-                for name, load in window.workloads.items()
-                if load != self._before.get(name)
-            ],
+            loads=loads,
             names=None if names == self._names and not is_key else names,
             machine=window.machine,
             quality=None if window.quality.good else window.quality,
@@ -123,16 +128,19 @@ class Packer:
             policy="" if policy == self._policy else policy,
             counters=moved(self._counters, counters),
             cpu=None if cpu == self._cpu else cpu,
+            same=self._encoder.encode(same) if same else b"",
         )
         self._policy, self._cpu = policy, cpu
         self._names = names
         self._counters |= counters
-        self._before.update(window.workloads)
+        self._before = window.workloads
         return _squeeze(self._encoder.encode(row)), is_key
 
     def _load(self, now: WorkloadWindow) -> Load:
         """Say how a workload differs from what was said of it before."""
         was = self._before.get(now.name)
+        if was is None:  # it comes, or comes back
+            self._faces.pop(now.name, None)
         load = Load(name=now.name, face=self._face(now))
         if was is None or was.numbers.keys() != now.numbers.keys():
             load.numbers = now.numbers
@@ -158,35 +166,45 @@ class Packer:
 class Unpacker:
     """Turns rows back into windows, in order, from a key row on."""
 
-    def __init__(self, face_data: Callable[[int], bytes]) -> None:
-        """Read faces through face_data."""
-        self._face_data = face_data
-        self._faces: dict[int, WorkloadWindow] = {}
+    def __init__(self, face: Callable[[int], WorkloadWindow]) -> None:
+        """Ask for faces by number."""
+        self._face = face
         self._rows = msgspec.msgpack.Decoder(Row)
-        self._face_decoder = msgspec.msgpack.Decoder(WorkloadWindow)
         self._clear()
 
     def _clear(self) -> None:
         self._before: dict[str, WorkloadWindow] = {}
         self._present: dict[str, WorkloadWindow] = {}  # those in the last window
+        # What rows have said since that window was made.
+        self._late: dict[str, Load] = {}
+        self._names: list[str] | None = None
         self.counters: dict[str, int] = {}
         self.policy = ""
         self.cpu: CpuHandle | None = None
 
-    def unpack(self, data: bytes, is_key: bool) -> tuple[Window, Row]:
-        """Return the whole window, and the row for its cost, policy, counters."""
+    def learn(self, data: bytes, is_key: bool) -> Row:
+        """Take in a row, whether or not its window is asked for."""
         if is_key:
             self._clear()
         row = self._rows.decode(unsqueeze(data))
-        moved = {load.name: self._whole(load) for load in row.loads}
-        self._before.update(moved)
-        if row.names is None:
-            self._present = self._present | moved  # a copy: windows are values
-        else:
-            self._present = {name: self._before[name] for name in row.names}
+        gather(self._late, row)
+        if row.names is not None:
+            self._names = row.names
         self.counters |= row.counters
         self.policy = row.policy or self.policy
         self.cpu = row.cpu or self.cpu
+        return row
+
+    def unpack(self, data: bytes, is_key: bool) -> tuple[Window, Row]:
+        """Return the whole window, and the row for its cost, policy, counters."""
+        row = self.learn(data, is_key)
+        moved = {name: self._whole(load) for name, load in self._late.items()}
+        self._before.update(moved)
+        if self._names is None:
+            self._present = self._present | moved  # a copy: windows are values
+        else:
+            self._present = {name: self._before[name] for name in self._names}
+        self._late, self._names = {}, None
         window = Window(
             tick=row.tick,
             start_ns=row.start_ns,
@@ -218,12 +236,30 @@ class Unpacker:
             pids=was.pids if load.pids is None else load.pids,
         )
 
-    def _face(self, number: int) -> WorkloadWindow:
-        face = self._faces.get(number)
-        if face is None:
-            face = self._face_decoder.decode(self._face_data(number))
-            self._faces[number] = face
-        return face
+
+def gather(loads: dict[str, Load], row: Row) -> None:
+    """Put what a row says of workloads over what those before it said."""
+    same = msgspec.msgpack.decode(row.same, type=list[Load]) if row.same else []
+    for load in (*row.loads, *same):
+        known = loads.setdefault(load.name, load)
+        if known is not load:
+            _say_over(known, load)
+
+
+def _say_over(known: Load, load: Load) -> None:
+    """Put what a later row says of a workload over what an earlier one did."""
+    if load.numbers is not None:
+        known.numbers, known.moved = load.numbers, None
+    elif load.moved is not None:
+        was = known.moved if known.numbers is None else known.numbers
+        if was is None:
+            known.moved = load.moved
+        else:
+            was.update(load.moved)
+    for field in ("face", *MOVING[1:]):
+        value = getattr(load, field)
+        if value is not None:
+            setattr(known, field, value)
 
 
 def moved(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

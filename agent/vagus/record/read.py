@@ -24,6 +24,7 @@ from vagus.flow import (
     Stance,
     Verdict,
     Window,
+    WorkloadWindow,
 )
 from vagus.record import schema
 from vagus.record.alive import lives
@@ -61,6 +62,8 @@ class Reader:
         self._db = schema.open_reader(path)
         self._stances = msgspec.json.Decoder(list[Stance])
         self._lives: bool | None = None
+        self._face_decoder = msgspec.msgpack.Decoder(WorkloadWindow)
+        self._faces: dict[int, WorkloadWindow] = {}
 
     def close(self) -> None:
         """Close the connection."""
@@ -109,9 +112,11 @@ class Reader:
         """Yield windows by number."""
         unpacker = Unpacker(self._face)
         for row in self._windows(first, last):
+            if row["id"] < first:
+                unpacker.learn(row["data"], bool(row["is_key"]))
+                continue
             window, packed = unpacker.unpack(row["data"], bool(row["is_key"]))
-            if row["id"] >= first:
-                yield moment_of(row, window, packed, unpacker)
+            yield moment_of(row, window, packed, unpacker)
 
     def _windows(self, first: int, last: int) -> sqlite3.Cursor:
         """Return the rows of windows by number, from the key row before the first."""
@@ -123,10 +128,13 @@ class Reader:
             (first if key is None else key, last),
         )
 
-    def _face(self, number: int) -> bytes:
-        found = self._db.execute("SELECT data FROM faces WHERE id = ?", (number,))
-        data: bytes = found.fetchone()[0]
-        return data
+    def _face(self, number: int) -> WorkloadWindow:
+        """Return a face by its number; one that was read is remembered."""
+        face = self._faces.get(number)
+        if face is None:
+            found = self._db.execute("SELECT data FROM faces WHERE id = ?", (number,))
+            face = self._faces[number] = self._face_decoder.decode(found.fetchone()[0])
+        return face
 
     def between(self, since_ns: int, until_ns: int) -> Iterator[Record]:
         """Yield records of a time range, as they were put (but redacted)."""

@@ -44,15 +44,15 @@ PRINTED = {
     "replay --check": recheck.Result,
     "backtest": backtest.Report,
     "record ls": found.Summary,
-    "record dump": flow.Record,
-    "record dump --changes": changes.Changes,
+    "record dump": changes.Changes,
+    "record dump --whole": flow.Record,
     "record vacuum": record.Shrunk,
     "bugreport": bugreport.Result,
 }
 LINES = (
     "events",
     "record dump",
-    "record dump --changes",
+    "record dump --whole",
     "replay",
 )  # one object a line
 HEAD = """\
@@ -174,6 +174,10 @@ def test_the_document_is_what_the_types_say():
         (["record", "ls"], PRINTED["record ls"]),
         (["replay", "--check"], PRINTED["replay --check"]),
         (["record", "dump", "--until", "12:00:01"], PRINTED["record dump"]),
+        (
+            ["record", "dump", "--whole", "--until", "12:00:01"],
+            PRINTED["record dump --whole"],
+        ),
     ],
 )
 def test_what_is_printed_is_of_its_type(vagus, words, kind):

@@ -324,10 +324,8 @@ def test_the_model_answers_the_recorded_questions_as_it_did(vagus, asked):
     assert code == 0 and "whose model file is not here" in out
 
 
-def test_a_dump_of_changes_says_nothing_twice(vagus):
-    _, out, _ = vagus(
-        "record", "dump", "--changes", "-t", "12:00:30", "--until", "12:00:37"
-    )
+def test_a_dump_says_nothing_twice(vagus):
+    _, out, _ = vagus("record", "dump", "-t", "12:00:30", "--until", "12:00:37")
     found = [json.loads(line)["window"] for line in out.splitlines()]
     assert [one["tick"] for one in found] == list(range(30, 38))
     assert set(found[0]["workloads"]) == {"shop", "backup", "postgres"}
@@ -336,5 +334,7 @@ def test_a_dump_of_changes_says_nothing_twice(vagus):
     )
     assert "face" in found[0]["workloads"]["shop"]
     assert not any("face" in one["workloads"].get("shop", {}) for one in found[1:])
-    _, whole, _ = vagus("record", "dump", "-t", "12:00:30", "--until", "12:00:37")
+    words = ["-t", "12:00:30", "--until", "12:00:37", "--whole"]
+    _, whole, _ = vagus("record", "dump", *words)
     assert len(whole) > 2 * len(out)
+    assert len(whole.splitlines()) == len(found)

@@ -226,6 +226,9 @@ def lens_bounds():
 def test_replay_and_dump(vagus, golden):
     _, out, _ = vagus("replay", "--changes")
     golden("replay-changes.txt", out)
-    _, out, _ = vagus("record", "dump", "-t", "12:00:40", "--until", "12:00:40")
+    words = ["record", "dump", "-t", "12:00:40", "--until"]
+    _, out, _ = vagus(*words, "12:00:40", "--whole")
     assert json.loads(out)["window"]["tick"] == 40
+    golden("dump-whole.json", out)
+    _, out, _ = vagus(*words, "12:00:43")
     golden("dump.json", out)
