@@ -12,20 +12,20 @@ In any one second anything may happen by chance: worse, but not by far, must be
 seen again, by every reading or a third time.
 
 Somebody important who got worse is tested the same way, with his own signal: a
-coincidence is not held against a stance, a harm is.  The judge only says what
-to withhold; the loop does it.
+coincidence is not held against a stance, a harm is.  Of other bystanders, whom no
+stance is about, it is told: that others get less is what a stance is for.  The judge
+only says what to withhold; the loop does it.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from statistics import median
 
 import msgspec
 
 from vagus.flow import (
-    Act,
     Effect,
     Outcome,
     Resource,
@@ -47,12 +47,12 @@ from vagus.trial import (
     begun,
     key,
     name,
-    rank,
+    objective,
     signal,
     suffers,
     sure,
 )
-from vagus.wording import Target, effect, say
+from vagus.wording import Target, effect, quantity, say
 
 NS = 1_000_000_000
 # All in windows (1 s by default).
@@ -176,7 +176,7 @@ class Judge:
         new = [s for s in standing if key(s) in applied and name(s) not in known]
         groups: dict[Target, list[Stance]] = {}
         for stance in new:
-            target = self._objective(stance, standing, window)
+            target = objective(stance, standing, window, self._signal)
             if target is not None:
                 groups.setdefault(target, []).append(stance)
         effects = []
@@ -188,23 +188,6 @@ class Judge:
             noise = self._floor(target).noise(before)
             effects += self._conclude(trial, Outcome.PENDING, "applied", noise)
         return effects
-
-    def _objective(
-        self, stance: Stance, standing: Sequence[Stance], window: Window
-    ) -> Target | None:
-        """Return whose signal a stance is to improve: the worst off of its kind."""
-        names = [stance.workload]
-        if stance.act is Act.YIELD:
-            same = [s for s in standing if s.resource is stance.resource]
-            yielding = {s.workload for s in same if s.act is Act.YIELD}
-            protected = [s.workload for s in same if s.act is Act.PROTECT]
-            names = protected or [n for n in window.workloads if n not in yielding]
-        found = [window.workloads[n] for n in names if n in window.workloads]
-        found = [w for w in found if self._signal(w, stance.resource)]
-        if not found:
-            return None
-        worst = max(found, key=lambda w: rank(w.words.get(stance.resource)))
-        return worst.name, self._signal(worst, stance.resource)
 
     def _signal(self, workload: WorkloadWindow, resource: Resource) -> str:
         return signal(
@@ -329,6 +312,12 @@ class Judge:
         elif trial.age < SETTLE + WATCH:
             return
         elif trial.troubled:
+            party = {s.workload for t in self._trials for s in t.stances}
+            aside = self._worse(trial, window, window.workloads.keys() - party)
+            trial.aside = [
+                f"{say(target, now)} ({quantity(target[1], was)} before)"
+                for target, was, now in aside
+            ]
             self._withdraw(trial, trial.target, trial.stances)
         else:
             trial.values = trial.values[-WATCH:]
@@ -397,8 +386,9 @@ class Judge:
         if worse and sure(trial, readings, noise):
             told = f"{say(trial.target, without)} while it was withdrawn"
             told += ", and so before" if trial.doubts else ""
+            told += "".join(f"; meanwhile {one}" for one in trial.aside)
             effects = self._conclude(trial, Outcome.KEPT, told, noise)
-            trial.proven, trial.doubts = True, 0
+            trial.proven, trial.doubts, trial.aside = True, 0, []
             if trial.turn and trial.turn % len(trial.stances) == 0:
                 trial.recheck = min(RECHECK_MAX, trial.recheck * 2)
             self._enter(trial, "rest")
@@ -441,17 +431,23 @@ class Judge:
         """Return somebody important who suffers more than before this trial."""
         if trial.age <= SETTLE:
             return None
-        for who in sorted(set(important) & window.workloads.keys() - {trial.target[0]}):
+        # Where nothing is known of before the withdrawal will tell.
+        worse = self._worse(trial, window, important)
+        return next((target for target, _, _ in worse), None)
+
+    def _worse(
+        self, trial: Trial, window: Window, names: Collection[str]
+    ) -> Iterator[tuple[Target, float, float]]:
+        """Yield who of these suffers more than before: (signal, before, now)."""
+        for who in sorted(set(names) & window.workloads.keys() - {trial.target[0]}):
             for resource in Resource:
                 target = (who, self._signal(window.workloads[who], resource))
                 if not target[1] or not suffers(window, target, resource):
                     continue
-                # Nothing known of before: the withdrawal will tell.
                 level = trial.levels.get(target, 0.0)
                 now = median([value for value, _ in list(self._history[target])[-2:]])
                 if now > level + self._floor(target).noise(level):
-                    return target
-        return None
+                    yield target, level, now
 
     # -------------------------------------------------------------- verdicts
 

@@ -53,6 +53,7 @@ class Trial(msgspec.Struct):
     hurting: list[float] = []  # windows in a row that hurt
     doubts: int = 0  # withdrawals that made it worse, but not by far
     levels: dict[Target, float] = {}  # everybody's signals when it began
+    aside: list[str] = []  # bystanders that got worse under it, in words
     recheck: int = RECHECK
     turn: int = 0  # which member is asked next
     proven: bool = False  # a withdrawal made it worse
@@ -100,6 +101,27 @@ def rank(word: Word | None) -> int:
     """Return how bad a word is, from 0; unknown is least."""
     order = [Word.UNKNOWN, Word.OK, Word.WARM, Word.BAD, Word.CRITICAL]
     return order.index(word or Word.UNKNOWN)
+
+
+def objective(
+    stance: Stance,
+    standing: Sequence[Stance],
+    window: Window,
+    told_by: Callable[[WorkloadWindow, Resource], str],
+) -> Target | None:
+    """Return whose signal a stance is to improve: the worst off of its kind."""
+    names = [stance.workload]
+    if stance.act is Act.YIELD:
+        same = [s for s in standing if s.resource is stance.resource]
+        yielding = {s.workload for s in same if s.act is Act.YIELD}
+        protected = [s.workload for s in same if s.act is Act.PROTECT]
+        names = protected or [n for n in window.workloads if n not in yielding]
+    found = [window.workloads[n] for n in names if n in window.workloads]
+    found = [w for w in found if told_by(w, stance.resource)]
+    if not found:
+        return None
+    worst = max(found, key=lambda w: rank(w.words.get(stance.resource)))
+    return worst.name, told_by(worst, stance.resource)
 
 
 def suffers(window: Window, target: Target, resource: Resource) -> bool:

@@ -378,6 +378,8 @@ def _former(check: _Check, stance: Stance) -> list[Stance]:
     before = check.state.standing.get(stance.workload)
     if before is None or _refused(check, before) is not None:
         return []
+    if check.mode(before) is not check.mode(stance):
+        return []  # only the new one is approved
     return [before]
 
 

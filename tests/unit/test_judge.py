@@ -268,6 +268,25 @@ def test_judge_reverts_what_harms_somebody_important():
     assert "it harmed shop" in world.effects[-1].sentence
 
 
+@pytest.mark.parametrize(("mail", "is_party"), [(60, False), (4, False), (60, True)])
+def test_judge_tells_of_bystanders_that_got_worse(mail, is_party):
+    """Nobody important: what helps the shop is kept all the same."""
+
+    def crowds(tick: int, applied: frozenset[Stance]) -> Mapping[str, float]:
+        shop, mails = (2, mail) if applied else (40, 3)
+        return {"shop": shop * MS, "build": 50 * MS, "mail": mails * MS}
+
+    world = World(crowds)
+    world.run(20)
+    yields = Stance("mail", Act.YIELD, Resource.CPU, 1)
+    world.standing = [PROTECT, yields] if is_party else [PROTECT]
+    world.run(15)
+    assert set(world.outcomes()) == {Outcome.KEPT}
+    told = world.effects[-1].sentence
+    assert ("meanwhile mail runq p99" in told) is (mail == 60 and not is_party)
+    assert "build" not in told, "it was no better off before"
+
+
 def test_judge_does_not_hold_a_coincidence_against_a_stance():
     def unlucky(tick: int, applied: frozenset[Stance]) -> Mapping[str, float]:
         shop = 2 * MS if applied else 40 * MS

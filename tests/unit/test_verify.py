@@ -301,6 +301,26 @@ def test_what_a_person_approved_needs_no_other_word():
         assert refused(hard, decider="operator")[0] in ("protected", "never_touch")
 
 
+@pytest.mark.parametrize(
+    ("mode", "others", "advised"),
+    [
+        (Mode.OBSERVE, [], []),
+        (Mode.ADVISE, [], [yields("backup")]),
+        (Mode.ENFORCE, [yields("backup")], []),
+    ],
+)
+def test_what_is_approved_stands_in_any_mode(mode, others, advised):
+    policy = load.loads(POLICY).with_mode(mode).approving([protect("x")])
+    verdict, _ = ask([protect("x"), yields("backup")], policy=policy)
+    assert verdict.mode is Mode.ENFORCE
+    assert verdict.allowed == [protect("x"), *others]
+    assert verdict.advised == advised
+    # While it has to wait nothing stands in its place that only it was let.
+    state = v.VerifyState({"x": yields("x")}, changed_ns={"x": NOW - S})
+    verdict, _ = ask([protect("x")], state=state, policy=policy)
+    assert verdict.allowed == ([yields("x")] if mode is Mode.ENFORCE else [])
+
+
 def test_a_name_inside_another_word_is_no_mention():
     one = workload("hop", cgroup="/hop")
     seen = Window(1, 0, S, {one.name: one}, {})

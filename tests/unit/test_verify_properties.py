@@ -74,7 +74,7 @@ safe_names = st.sampled_from(["shop", "backup", "build", "db", "x", "core"])
 @st.composite
 def policies(draw):
     """Return any policy that verification could meet, mostly an enforcing one."""
-    return Policy.model_validate(
+    policy = Policy.model_validate(
         {
             "mode": draw(st.sampled_from(["enforce"]) | modes),
             "objective": draw(st.sampled_from(["", "Keep the shop fast."])),
@@ -87,6 +87,7 @@ def policies(draw):
             },
         }
     )
+    return policy.approving(draw(st.just([]) | st.lists(stances, max_size=3)))
 
 
 @st.composite
@@ -158,6 +159,14 @@ def spared(policy, one):
     return False
 
 
+def is_approved(policy, stance):
+    return any(
+        (one.workload, one.act, one.resource)
+        == (stance.workload, stance.act, stance.resource)
+        for one in policy.approved
+    )
+
+
 def stays_in_bounds(window, policy, state, now, verdict, after):
     allowed = [*verdict.allowed, *verdict.advised]
     per_workload = Counter(s.workload for s in allowed)
@@ -167,6 +176,7 @@ def stays_in_bounds(window, policy, state, now, verdict, after):
         one = window.workloads[stance.workload]
         entry = policy.workloads.get(one.policy or one.name)
         mode = (entry and entry.mode) or policy.mode
+        mode = Mode.ENFORCE if is_approved(policy, stance) else mode
         assert not spared(policy, one)
         assert stance.strength in (1, 2, 3)
         assert stance.act is not Act.LEAVE
@@ -208,13 +218,16 @@ def lowers_nothing_protected(proposal, window, policy, verdict):
         by_slice = match.cgroup and one.cgroup.startswith("/system.slice/")
         if (by_unit and is_there) or (by_slice and one.cgroup.count("/") == 2):
             assert not entry.protect
-            assert entry.slo is None or reads or proposal.decider == "static"
+            spoken = proposal.decider == "static" or is_approved(policy, stance)
+            assert entry.slo is None or reads or spoken
 
 
 def protects_nobody_by_his_own_word(window, policy, verdict):
     for stance in (*verdict.allowed, *verdict.advised):
         one = window.workloads[stance.workload]
         if stance.act is not Act.PROTECT or is_described(one):
+            continue
+        if is_approved(policy, stance):
             continue
         below_a_unit = "/user@" in one.cgroup or "docker-1.scope/" in one.cgroup
         if not below_a_unit and re.search(

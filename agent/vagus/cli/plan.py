@@ -22,7 +22,7 @@ from vagus.record.read import Reader
 class Plan(msgspec.Struct, frozen=True):
     """The agent's answer, as --json prints it."""
 
-    mode: Mode  # how far Vagus may go
+    mode: Mode  # of what stands: how far Vagus goes with it
     objective: str  # the sentence in force
     allowed: list[Stance]  # what stands
     refused: list[Refusal]  # what does not, and why
