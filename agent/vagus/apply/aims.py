@@ -110,6 +110,8 @@ def _classes(
         return []
     if not table.allowed(view.bounds, SCHED_EXT) or (partial and blocked):
         return []
+    if partial and _has_quota(path, view.ground):
+        return []  # the scheduler keeps none, and does not take its threads
     sign = 1 if stance.act is Act.PROTECT else -1
     value = table.clamp(view.bounds, SCHED_EXT, sign * stance.strength)
     paths = [f"{path}/{SCHED_EXT}"]
@@ -117,6 +119,16 @@ def _classes(
         seen = view.window.workloads.get(stance.workload)
         paths = [f"task:{tid}" for tid in (seen.pids if seen else [])]
     return [Aim(stance, SCHED_EXT, one, value) for one in paths]
+
+
+def _has_quota(path: str, ground: Ground) -> bool:
+    """Say whether a cgroup, or one above it, has a cpu.max."""
+    return any(
+        key.endswith("/cpu.max")
+        and not text.startswith("max")
+        and inside(path, key.removesuffix("/cpu.max"))
+        for key, text in ground.knobs.items()
+    )
 
 
 def _cgroup_aims(

@@ -69,6 +69,15 @@ def test_partial_mode_leaves_threads_and_the_protected_to_knobs():
     assert shared.keys() == {"task:7", "task:8"}
 
 
+@pytest.mark.parametrize("where", [BACKUP, "/system.slice"])
+def test_partial_mode_leaves_who_has_a_quota_to_knobs(where):
+    """The scheduler keeps no cpu.max, and does not take such threads."""
+    knobs = ground().knobs | {f"{where}/cpu.max": "80000 100000"}
+    found = written(Machine(view(Handle.PARTIAL, knobs=knobs)), YIELD)
+    assert f"{BACKUP}/sched_ext" not in found
+    assert f"{BACKUP}/cpu.weight" in found
+
+
 @pytest.mark.parametrize("full", [True, False])
 @pytest.mark.parametrize(
     ("before", "after"),
