@@ -18,7 +18,8 @@ drain) exec python3 vm/run.py $one_cpu --name bench-drain -- python tests/vm/ben
 sched) exec python3 vm/run.py $one_cpu --name bench-sched -- python tests/vm/bench_sched.py ;;
 record)
 	vm/chroot.sh "$root" python tests/unit/record/bench.py ${DAYS:-7}
-	exec python3 vm/run.py --smp 2 --name bench-record -- python tests/vm/bench_power.py ;;
+	python3 vm/run.py --smp 2 --name bench-record -- python tests/vm/bench_power.py
+	exec python3 vm/cut.py 2 ;;
 model)
 	lists=/tmp/lists/partial update="apt-get -qq -o Dir::State::lists=/tmp/lists update"
 	exec vm/chroot.sh "$root" sh -c "mkdir -p $lists && $update && \

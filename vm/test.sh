@@ -51,6 +51,8 @@ soak)
 			--name "test-numa-$kernel" --append numa=fake=2 -- sh vm/guest-test.sh \
 			soak "numa-$kernel" tests/vm/test_kmod_lease.py -k cpuset_mems || failed=1
 	done
+	printf '  %-8sguests cut off\n' VM
+	python3 vm/cut.py 20 || failed=1
 	# It stays locked down until it is switched off.
 	printf '  %-8skernel 7.3, locked down\n' VM
 	VAGUS_REQUIRE=root,vm,bpf,bcc,lockdown python3 vm/run.py --name test-lockdown \

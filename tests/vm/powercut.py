@@ -89,15 +89,19 @@ def disk(work: Path) -> Iterator[Disk]:
 def found(copy: Path, place: Path, last_ns: int) -> tuple[float, str]:
     """Return the seconds that are lost on a copy, and what the integrity check says."""
     with loop(copy) as device, mounted(device, place) as there:
-        path = there / "record.db"
-        with Reader(path) as reader:
-            latest = reader.latest()
-            assert latest is not None
-            lost_s = max(0, last_ns - latest.wall_ns) / 1e9
-            assert sum(1 for _ in reader.moments()) > 0
-        db = schema.open_writer(path)
-        said = str(db.execute("PRAGMA integrity_check").fetchone()[0])
-        db.close()
+        return left(there / "record.db", last_ns)
+
+
+def left(path: Path, last_ns: int) -> tuple[float, str]:
+    """Return the same for the record itself; it is read to its end."""
+    with Reader(path) as reader:
+        latest = reader.latest()
+        assert latest is not None
+        lost_s = max(0, last_ns - latest.wall_ns) / 1e9
+        assert sum(1 for _ in reader.moments()) > 0
+    db = schema.open_writer(path)
+    said = str(db.execute("PRAGMA integrity_check").fetchone()[0])
+    db.close()
     return lost_s, said
 
 
