@@ -4,9 +4,10 @@
 usage: python tests/unit/record/bench.py [DAYS [KILLS]]
 
 Writes .output/bench/record.json; tests/vm/bench_power.py adds what power cuts in
-the VM did, and vm/cut.py what cutting the VM itself did.  Days are written through the real writer, as fast as it takes them (seven
-are 5 GB and a quarter of an hour); its CPU share is what one window costs it, times
-one window a second.  Numbers are random in their last digits, as real ones are.
+the VM did, and vm/cut.py what cutting the VM itself did.  Days are written through
+the real writer, as fast as it takes them (seven are 5 GB and a quarter of an hour);
+its CPU share is what one window costs it, times one window a second.  Numbers are
+random in their last digits, as real ones are.
 """
 
 import importlib.util
