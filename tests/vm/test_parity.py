@@ -129,21 +129,27 @@ def test_totals_of_the_machine_agree_with_proc(probes: Probes, tmp_path: Path) -
     script = tmp_path / "faults.py"
     script.write_text(FAULTS)
     Path("/proc/sys/vm/drop_caches").write_text("1")
-    probes.follow([cgroup_id(ROOT)])
 
     def kernel() -> tuple[int, int]:
         return keyed(Path("/proc/stat"), "processes"), vmstat("pgmajfault")
 
-    before = kernel()
+    # With nothing cached our own readings fault too: what the kernel counts is read
+    # within and around what the probes count.
+    around = kernel()
+    probes.follow([cgroup_id(ROOT)])
+    within = kernel()
     run_in(ROOT, "sh", "-c", loop(300))
     run_in(ROOT, sys.executable, str(script), str(file), str(out))
+    least = [now - was for now, was in zip(kernel(), within, strict=True)]
     process, memory = probes.process(), probes.memory()
-    made, faults = (now - was for now, was in zip(kernel(), before, strict=True))
+    most = [now - was for now, was in zip(kernel(), around, strict=True)]
     file.unlink()
     one = process[cgroup_id(ROOT)]
-    assert made > 300 and faults > 32
-    assert one.forks + one.threads == pytest.approx(made, rel=0.01)
-    assert memory[cgroup_id(ROOT)].major_faults == pytest.approx(faults, rel=0.01)
+    seen = one.forks + one.threads, memory[cgroup_id(ROOT)].major_faults
+    assert least[0] > 300 and least[1] > 32
+    for low, found, high in zip(least, seen, most, strict=True):
+        assert 0.99 * low <= found <= 1.01 * high, (least, seen, most)
+        assert high - low < 10  # or this would say nothing
 
 
 BURN = """
