@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from train.programs import HAND
+from train.programs import by_reading
 from vagus.decide.prompt import plain
 
 LISTS = Path("/var/lib/apt/lists")
@@ -29,20 +29,21 @@ class Program:
     package: str
     family: str
     synopsis: str
-    role: str  # "" where neither debtags nor the hand-checked list tell
-    hand: bool  # role from the hand-checked list
+    role: str  # "" where it has none of ours, or nothing tells
+    read: bool  # the role, or that there is none, was decided by reading
     section: str = ""  # of the distribution
 
 
 def packages(lists: Path = LISTS) -> list[Program]:
     """Return every package of the lists, once; needs `apt-get update` before."""
     found: dict[str, Program] = {}
+    known = by_reading()
     for path in sorted(lists.glob("*_Packages*")):
         text = subprocess.run(
             [HELPER, "cat-file", str(path)], check=True, capture_output=True, text=True
         ).stdout
         for fields in stanzas(text):
-            program = read_program(fields)
+            program = read_program(fields, known)
             found.setdefault(program.package, program)
     if not found:
         raise SystemExit(f"{lists} has no package lists: run apt-get update first")
@@ -59,16 +60,18 @@ def stanzas(text: str) -> Iterator[dict[str, str]]:
             yield fields
 
 
-def read_program(fields: Mapping[str, str]) -> Program:
-    """Return a package with its role, where one is known."""
+def read_program(fields: Mapping[str, str], known: Mapping[str, str]) -> Program:
+    """Return a package with its role: as it was read, else as its tags say."""
     package = fields["Package"]
     family = fields.get("Source", package).split(" ")[0]
     synopsis = fields.get("Description", "").split("\n")[0]
     tags = frozenset(fields.get("Tag", "").replace(",", " ").split())
-    role = HAND.get(package, "")
     section = fields.get("Section", "")
-    tagged = "" if role else role_of(tags, section, synopsis, package)
-    return Program(package, family, synopsis, role or tagged, bool(role), section)
+    role = known.get(package)
+    read = role is not None
+    if role is None:
+        role = role_of(tags, section, synopsis, package)
+    return Program(package, family, synopsis, role, read, section)
 
 
 def is_held(family: str) -> bool:

@@ -29,6 +29,7 @@ AGAIN = 2  # times that a sample is shown
 CHINESE = 0.2  # share of sentences
 EASY = 60_000  # samples after which no easy situations are drawn any more
 TEXT_WEIGHT = 0.0  # of a prompt token in the loss: what people say is not to be learned
+WIDTHS = (16, 32, 48, 64, 96, 128, 192, 256, 384)  # of batches: each is compiled once
 # Ids, weight of each id as a target, and how many ids are the question.
 Sample = tuple[list[int], list[float], int]
 
@@ -115,6 +116,11 @@ def text_sample(tokens: Tokens, rng: random.Random, pool: Pool) -> Sample:
     return ids, [0.3 if i < tokens.words else 0.0 for i in ids], 0
 
 
+def padded(length: int) -> int:
+    """Return the width of a batch for samples of this length."""
+    return next((width for width in WIDTHS if length <= width), length)
+
+
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
@@ -168,17 +174,19 @@ class Batches:
         if not self.ready:
             self._fill()
         rows = self.ready.pop()
-        width = max(len(ids) for ids, _, _ in rows) - 1
-        width = -(-width // 16) * 16  # few shapes
-        inputs = torch.zeros(len(rows), width, dtype=torch.long)
-        targets = torch.zeros(len(rows), width, dtype=torch.long)
-        weights = torch.zeros(len(rows), width)
-        for row, (ids, weight, _) in enumerate(rows):
+        width = padded(max(len(ids) for ids, _, _ in rows) - 1)
+        count = max(len(rows), self.budget // width)  # empty rows weigh nothing
+        inputs = torch.zeros(count, width, dtype=torch.long)
+        targets = torch.zeros(count, width, dtype=torch.long)
+        weights = torch.zeros(count, width)
+        wholes = torch.zeros(count, dtype=torch.long)
+        for row, (ids, weight, whole) in enumerate(rows):
             n = len(ids) - 1
+            wholes[row] = whole
             inputs[row, :n] = torch.tensor(ids[:-1])
             targets[row, :n] = torch.tensor(ids[1:])
             weights[row, :n] = torch.tensor(weight[1:])
-        return inputs, targets, weights, torch.tensor([whole for _, _, whole in rows])
+        return inputs, targets, weights, wholes
 
     def _fill(self) -> None:
         """Draw some batches' worth, sort by length, cut into batches, shuffle.
@@ -196,7 +204,8 @@ class Batches:
         drawn.sort(key=lambda sample: len(sample[0]))
         rows: list[Sample] = []
         for sample in drawn:
-            if rows and (len(rows) + 1) * len(sample[0]) > self.budget:
+            width = padded(len(sample[0]) - 1)
+            if rows and (len(rows) + 1) * width > self.budget:
                 self.ready.append(rows)
                 rows = []
             rows.append(sample)

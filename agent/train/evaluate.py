@@ -20,6 +20,7 @@ from typing import cast
 from train import hostile, twins
 from train.corpus import LISTS
 from train.handwritten import handwritten
+from train.programs import USUAL
 from train.right import Situation, right, standing
 from train.split import load_known
 from train.tasks import Source, situation
@@ -157,24 +158,24 @@ def best_constant(situations: Sequence[Situation]) -> Decide:
 
 def role_scores(filler: Filler, programs: Sequence[dict[str, str]]) -> Scores:
     """Return role and time sense on program families never seen in training."""
-    role = sense = role_hand = hand = 0
-    for one in programs:
+    role = sense = 0
+    usual: list[bool] = []
+    read = [one for one in programs if one["read"]]  # tags are often wrong
+    for one in read:
         name = one["package"]
         card = Identity("", one["synopsis"], f"/usr/bin/{name}", name[:15], "")
         answers, _ = filler.fill(role_form(card))
         good = answers["role"] == f"<{one['role']}>"
         role += good
         sense += answers["time"] == f"<{time_of(one['role'])}>"
-        if one["hand"]:
-            hand += 1
-            role_hand += good
-    count = len(programs)
+        usual += [good] if name in USUAL else []
+    count = len(read)
     return {
         "held_out_programs": round(role / count, 4),
         "time_sense": round(sense / count, 4),
-        "hand_checked_programs": round(role_hand / max(1, hand), 4),
+        "usual_programs": round(sum(usual) / len(usual), 4),
         "programs": count,
-        "hand_checked": hand,
+        "usual": len(usual),
         "chance": round(1 / len(role_names()), 4),
     }
 

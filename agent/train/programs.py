@@ -1,7 +1,16 @@
 # SPDX-License-Identifier: MIT
-"""Programs whose role was checked by hand: package -> role."""
+"""Programs whose role was decided by reading, not by tags: package -> role.
+
+The usual ones are listed here; `roles.tsv` has some six thousand others, each read on
+its own by its section and synopsis.  Its role "-" means: none of ours.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
+
+READ = Path(__file__).parent / "roles.tsv"
+NO_ROLE = "-"
 
 BY_ROLE = {
     "web": "nginx nginx-full nginx-light apache2 lighttpd uwsgi gunicorn puma php8.2-fpm caddy "
@@ -84,6 +93,13 @@ BY_ROLE = {
     "scan": "clamav clamav-daemon clamav-freshclam rkhunter chkrootkit lynis aide tripwire nmap "
     "debsums openvas unhide nikto samhain clamtk yara masscan tiger lsat fcheck integrit maldet",
 }
-HAND = {
+USUAL = {
     package: role for role, packages in BY_ROLE.items() for package in packages.split()
 }
+
+
+def by_reading() -> dict[str, str]:
+    """Return the role of every program that was read; "" is none of ours."""
+    rows = (line.split("\t") for line in READ.read_text("utf-8").splitlines())
+    read = {package: "" if role == NO_ROLE else role for package, role in rows}
+    return read | USUAL

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from train import wordings, wordings_wide, wordings_zh, wordings_zh_wide
 from train.corpus import LISTS, Program, is_held, names, packages
+from train.tasks import WISHES, wishes
 from vagus.decide.prompt import plain
 
 
@@ -29,9 +30,9 @@ def pool(programs: list[Program], out: bool) -> Pool:
     side = [p for p in programs if is_held(p.family) is out]
     labelled = [p for p in side if p.role]
     by_role: dict[str, list[Program]] = {}
-    for p in labelled:  # what was checked by hand counts more
-        by_role.setdefault(p.role, []).extend([p] * (3 if p.hand else 1))
-    rest = [p for p in side if not p.role]
+    for p in labelled:  # what was read counts more
+        by_role.setdefault(p.role, []).extend([p] * (3 if p.read else 1))
+    rest = [p for p in side if not p.role and not p.read]
     return Pool(labelled, rest, by_role, names(programs, out, template_words()))
 
 
@@ -47,6 +48,7 @@ def template_words() -> frozenset[str]:
                 texts += [x for v in value.values() if isinstance(v, list) for x in v]
             elif isinstance(value, str):
                 texts.append(value)
+    texts += [line for kinds in map(wishes, WISHES) for x in kinds.values() for line in x]
     return frozenset(plain(" ".join(texts).replace("|", " "), 100_000).split())
 
 

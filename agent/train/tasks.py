@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
+from pathlib import Path
 from types import ModuleType
 
 from train import wordings, wordings_wide, wordings_zh, wordings_zh_wide
@@ -25,6 +26,7 @@ HELD_SHARE = 6  # one template in so many is held out
 VALID_SHARE = 16  # of the others, one in so many is left for looking at errors
 CONDITION = 0.07  # share of clauses that say when
 WIDE = {wordings: wordings_wide, wordings_zh: wordings_zh_wide}
+WISHES = {wordings: "wishes.txt", wordings_zh: "wishes_zh.txt"}
 KINDS = {
     "FIRST": (Standing.FIRST,),
     "FIRST_HARD": (Standing.FIRST_HARD,),
@@ -330,9 +332,23 @@ def templates(book: ModuleType, kind: str, split: str) -> tuple[str, ...]:
     cut = max(1, len(lines) // HELD_SHARE)
     if split in ("held", "novel"):
         return tuple(lines[:cut])
-    ours = [*lines[cut:], *book.MORE.get(kind, ()), *WIDE[book].WIDE.get(kind, ())]
+    wide = [*WIDE[book].WIDE.get(kind, ()), *wishes(book).get(kind, ())]
+    ours = [*lines[cut:], *book.MORE.get(kind, ()), *wide]
     valid = [line for line in ours if _digest(line)[-1] % VALID_SHARE == 0]
     return tuple(valid if split == "valid" else [x for x in ours if x not in valid])
+
+
+@cache
+def wishes(book: ModuleType) -> dict[str, list[str]]:
+    """Return the templates of the text file beside a book, by kind."""
+    kinds: dict[str, list[str]] = {}
+    text = (Path(__file__).parent / WISHES[book]).read_text("utf-8")
+    for line in filter(None, text.splitlines()):
+        if kind := re.fullmatch(r"\[([A-Z_]+)\]", line):
+            kinds[kind[1]] = lines = []
+        elif not line.startswith("#"):
+            lines.append(line)
+    return kinds
 
 
 def _digest(line: str) -> bytes:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import csv
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-from train.data import Batches
+from train.data import WIDTHS, Batches
 from train.model import Model, Shape, size
 
 COLUMNS = ("step", "seconds", "loss", "right")
@@ -36,7 +37,7 @@ class Run:
     adam_rate: float = 0.004
     decay: float = 0.01
     warm_steps: int = 60
-    compiled: bool = True  # costs a minute at the start, then twice as fast
+    compiled: bool = True  # costs minutes at the start, then twice as fast
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
 
 
@@ -99,6 +100,7 @@ def rate(step: int, run: Run) -> float:
 
 def loss_of(
     model: Model,
+    forward: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     signs: int,
     inputs: torch.Tensor,
     targets: torch.Tensor,
@@ -107,10 +109,10 @@ def loss_of(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return weighted cross-entropy and the accuracy on full-weight targets.
 
-    A blank's logits are those of the signs alone, the tokens from `signs` on: the
+    `forward` is the model's, perhaps compiled.  A blank's logits are those of the signs alone, the tokens from `signs` on: the
     grammar lets nothing else through, and words are fifty times as many.
     """
-    states = model(inputs, whole)
+    states = forward(inputs, whole)
     table = model.table()
     blank = weights == 1  # (B, T); only these rows and those of free text need logits
     logits = F.linear(states[blank], table[signs:]).float()  # (N, signs)
@@ -134,7 +136,10 @@ def train(model: Model, batches: Batches, run: Run) -> Model:
     print(f"{size(model):,} parameters, {run}", flush=True)
     start, saved, at_start = time.monotonic() - spent, time.monotonic(), spent
     seen, mean_loss, mean_right, since = 0, 0.0, 0.0, 0
-    loss_now = torch.compile(loss_of, dynamic=True) if run.compiled else loss_of
+    forward = model.forward
+    if run.compiled:  # once for every width of a batch, some half a minute each
+        torch._dynamo.config.recompile_limit = len(WIDTHS)
+        forward = torch.compile(model.forward, dynamic=False)
     begun = step
     while step < run.steps:
         now = rate(step, run)
@@ -143,7 +148,7 @@ def train(model: Model, batches: Batches, run: Run) -> Model:
                 group["lr"] = lr * now
         batch = [x.to(run.device) for x in batches.next()]
         with torch.autocast(run.device, dtype=torch.bfloat16):
-            loss, right = loss_now(model, batches.tokens.words, *batch)
+            loss, right = loss_of(model, forward, batches.tokens.words, *batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for opt in opts:

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
+from functools import cache
 from itertools import product
 
 import msgspec
@@ -182,7 +183,7 @@ def plain(text: str, limit: int) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     text = " ".join(line if line[-1] in ".,;!?" else f"{line} ," for line in lines)
     text = re.sub(r"\s[-\u2013\u2014]+\s", " , ", text)
-    text = "".join(mark if _speakable(mark) else " " for mark in text)
+    text = _UNSPEAKABLE.sub(" ", text)
     words = " ".join(text.split()).encode()[:limit].decode(errors="ignore")
     return words.rstrip(" ,")
 
@@ -204,6 +205,7 @@ def linked(sentence: str, cards: Sequence[Card]) -> str:
                 found[word] = found.get(word, "") + f"<w{slot}>"
         slots = found | slots
     slots = _groups(cards, slots) | slots
+    slots = {word: them for word, them in slots.items() if word in text}
     if not slots or text == NOTHING:
         return text
     words = "|".join(re.escape(word) for word in sorted(slots, key=len, reverse=True))
@@ -218,11 +220,16 @@ def _groups(cards: Sequence[Card], taken: Collection[str]) -> dict[str, str]:
     names = {word for name in taken for word in name.split()}
     found: dict[str, str] = {}
     for slot, card in enumerate(cards, 1):
-        for noun in GROUPS.get(card.role, ()):
-            word = plain(noun, SENTENCE_BYTES)
+        for word in _nouns(card.role):
             if names.isdisjoint(word.split()):
                 found[word] = found.get(word, "") + f"<w{slot}>"
     return found
+
+
+@cache
+def _nouns(role: str) -> tuple[str, ...]:
+    """Return what operators call workloads of a role, as it reads in a sentence."""
+    return tuple(plain(noun, SENTENCE_BYTES) for noun in GROUPS.get(role, ()))
 
 
 def _linkable(name: str) -> bool:
@@ -241,11 +248,7 @@ def phrase(text: str, limit: int) -> str:
 
 
 _QUOTES = str.maketrans({0x2018: "'", 0x2019: "'", 0x3001: ",", 0x3002: "."})
-_MARKS = frozenset(",.;!?'()&+%")
-
-
-def _speakable(mark: str) -> bool:
-    return mark.isalnum() or mark in _MARKS
+_UNSPEAKABLE = re.compile(r"[^\w,.;!?'()&+%]|_")
 
 
 def _words(card: Card) -> str:
