@@ -30,6 +30,7 @@ from vagus.flow import (
     Setting,
     Stance,
     Window,
+    Word,
 )
 from vagus.parts import Parts
 from vagus.policy.knobs import LEAVE_ALONE_NS
@@ -52,6 +53,9 @@ APART_NS = 20_000_000
 # A reflex rests this many times as long as it worked: at most a twentieth of a CPU,
 # which matters where CPUs are slow (at a tenth the emulated guest gave it 16 %).
 REFLEX_REST = 20
+# While nobody suffers, and a wake-up would tell if somebody began to, it looks less
+# often: a machine at rest should not pay for who watches it.
+CALM_NS = 300_000_000
 # While something is withdrawn, which is seldom: there every 100 ms hurt somebody.
 ASKING_REST = 4
 log = logging.getLogger("vagus")
@@ -276,13 +280,21 @@ class Loop:
         # Its CPU time counts: who had to wait for a CPU should not wait longer still.
         rest = ASKING_REST if self.parts.judge.asking else REFLEX_REST
         self._rest_ns = (self.parts.used() - used_ns) * rest
-        self._next_reflex = begun_ns + max(self.parts.reflex_ns, self._rest_ns)
+        self._next_reflex = begun_ns + max(self._pace(fast), self._rest_ns)
         if not woken:
             self._apart_ns = APART_NS
             return
         self._woken_ns = begun_ns
         if not acted.granted:
             self._apart_ns = min(self._apart_ns * 2, self.parts.reflex_ns)
+
+    def _pace(self, fast: Window) -> int:
+        """Return after which time the reflex looks again, ns, unless it is woken."""
+        wakes = [s.fileno() >= 0 for s in self.parts.sensors if s.name in WAKING]
+        words = (word for one in fast.workloads.values() for word in one.words.values())
+        if wakes and all(wakes) and all(word is Word.OK for word in words):
+            return max(self.parts.reflex_ns, CALM_NS)
+        return self.parts.reflex_ns
 
     def _record(self, window: Window, effects: list[Effect]) -> Record:
         """Put everything on record and show it to who watches."""

@@ -41,3 +41,27 @@ def test_write_that_a_tick_made_answers_a_wake_up_too(bench):
     assert bench.records[-1].granted
     assert bench.loop.counters()["loop.reactions"] == counted["loop.reactions"] == 1
     assert counted["loop.reaction_p99_us"] == 20_000
+
+
+def test_reflex_looks_less_often_while_nobody_suffers_and_a_wake_up_would_tell(bench):
+    """A machine at rest does not pay for ten looks a second; trouble is told."""
+    loop, machine = bench.loop, bench.machine
+
+    def pace_ms() -> int:
+        loop.reflex()
+        return (loop._next_reflex - machine.now) // 1_000_000
+
+    bench.run(6)
+    loop.parts.used = lambda: 0
+    machine.load = 0.0
+    bench.run(3)
+    assert loop.course.standing
+    assert pace_ms() == 100  # nothing here could wake it
+    machine.name = "psi"
+    machine.fileno = lambda: 7
+    machine.now += S // 10
+    assert pace_ms() == 300
+    machine.load = 1.0
+    machine.number = lambda name: 100.0  # what was done does not help any more
+    machine.now += S // 10
+    assert pace_ms() == 100
