@@ -30,6 +30,7 @@ from vagus.flow import (
     Setting,
     Stance,
     Window,
+    Word,
 )
 from vagus.parts import Parts
 from vagus.policy.knobs import LEAVE_ALONE_NS
@@ -49,9 +50,16 @@ ATTACH_NS = 5 * NS
 # who waits long although everything is done would only be told so more often.  The
 # first wake-up after a calm is answered at once.
 APART_NS = 20_000_000
-# A reflex rests this many times as long as it worked: at most a twentieth of a CPU,
+# A reflex rests this many times as long as it worked: a twentieth of a CPU in the end,
 # which matters where CPUs are slow (at a tenth the emulated guest gave it 16 %).
 REFLEX_REST = 20
+# While nobody suffers, and a wake-up would tell if somebody began to, it looks less
+# often: a machine at rest should not pay for who watches it.
+CALM_NS = 300_000_000
+# What wakes us is answered without that rest until so much CPU time is spent; ten
+# seconds of calm earn it again.  So trouble that begins is answered at once, for a
+# second or two even where one reflex takes 12 ms (the emulated guest).
+SPARE_NS = 500_000_000
 # While something is withdrawn, which is seldom: there every 100 ms hurt somebody.
 ASKING_REST = 4
 log = logging.getLogger("vagus")
@@ -74,7 +82,8 @@ class Loop:
         self._ended: list[LeaseEnd] = []
         self._attach_ns = self._woken_ns = self._next_reflex = 0
         self._apart_ns = APART_NS
-        self._rest_ns = 0
+        self._begun_ns, self._rested_ns = parts.clock(), 0
+        self._spare_ns = SPARE_NS
         self.missing = ""
         self._cpu = parts.reflex.cpu
         self._counters = dict.fromkeys(
@@ -89,6 +98,9 @@ class Loop:
         while not self.stopping:
             now = self.parts.clock()
             if now >= next_tick:
+                waiting = self._reactions.waiting and self.course.standing
+                if waiting and now >= self._rested_ns:
+                    self.reflex()  # what woke us need not wait for a whole tick
                 self.tick()
                 self._watch(waker)
                 next_tick = self._next(next_tick, self.parts.tick_ns)
@@ -148,7 +160,7 @@ class Loop:
         if any(name.startswith("sensor") for name in ready):
             self._reactions.woken(now)
             # What is not drained yet does not wake again: nothing is lost by this.
-            soonest = self._woken_ns + max(self._apart_ns, self._rest_ns)
+            soonest = max(self._woken_ns + self._apart_ns, self._rested_ns)
             self._next_reflex = min(self._next_reflex, soonest)
 
     # ------------------------------------------------------------- the six calls
@@ -275,14 +287,28 @@ class Loop:
         # On a slow or crowded machine the agent must not be the neighbour itself.
         # Its CPU time counts: who had to wait for a CPU should not wait longer still.
         rest = ASKING_REST if self.parts.judge.asking else REFLEX_REST
-        self._rest_ns = (self.parts.used() - used_ns) * rest
-        self._next_reflex = begun_ns + max(self.parts.reflex_ns, self._rest_ns)
+        took_ns = self.parts.used() - used_ns
+        earned_ns = (begun_ns - self._begun_ns) // rest
+        self._spare_ns = min(SPARE_NS, self._spare_ns + earned_ns) - took_ns
+        self._begun_ns = begun_ns
+        rested_ns = begun_ns + took_ns * rest
+        self._next_reflex = max(begun_ns + self._pace(fast), rested_ns)
+        self._rested_ns = rested_ns if self._spare_ns < 0 else 0
         if not woken:
             self._apart_ns = APART_NS
             return
         self._woken_ns = begun_ns
-        if not acted.granted:
+        if not acted.granted and self._spare_ns < 0:
             self._apart_ns = min(self._apart_ns * 2, self.parts.reflex_ns)
+
+    def _pace(self, fast: Window) -> int:
+        """Return after which time the reflex looks again, ns, unless it is woken."""
+        wakes = [s.fileno() >= 0 for s in self.parts.sensors if s.name in WAKING]
+        words = (word for one in fast.workloads.values() for word in one.words.values())
+        calm = all(word in (Word.OK, Word.UNKNOWN) for word in words)
+        if calm and wakes and all(wakes):
+            return max(self.parts.reflex_ns, CALM_NS)
+        return self.parts.reflex_ns
 
     def _record(self, window: Window, effects: list[Effect]) -> Record:
         """Put everything on record and show it to who watches."""

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """How soon the loop answers what wakes it, and what it counts of that."""
 
+import itertools
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from tests.unit.test_loop import Bench, S
@@ -13,13 +16,14 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def test_first_wake_up_after_a_calm_is_answered_at_once(bench):
-    """Those that follow, and call for nothing, are answered ever later."""
+    """Those that follow, call for nothing and have cost much are answered later."""
     bench.run(12)
     loop, machine = bench.loop, bench.machine
     loop.parts.used = lambda: 0
     machine.now += S // 10
     loop.reflex()
-    for apart_ms in (0, 40, 80, 100, 100):
+    for apart_ms in (0, 20, 40, 80, 100, 100):
+        loop._spare_ns = -S if apart_ms else 0
         loop._next_reflex = machine.now + S
         loop._woken({"sensor psi"})
         assert max(0, loop._next_reflex - machine.now) == apart_ms * 1_000_000
@@ -41,3 +45,67 @@ def test_write_that_a_tick_made_answers_a_wake_up_too(bench):
     assert bench.records[-1].granted
     assert bench.loop.counters()["loop.reactions"] == counted["loop.reactions"] == 1
     assert counted["loop.reaction_p99_us"] == 20_000
+
+
+def test_reflex_looks_less_often_while_nobody_suffers_and_a_wake_up_would_tell(bench):
+    """A machine at rest does not pay for ten looks a second; trouble is told."""
+    loop, machine = bench.loop, bench.machine
+
+    def pace_ms() -> int:
+        loop.reflex()
+        return (loop._next_reflex - machine.now) // 1_000_000
+
+    bench.run(6)
+    loop.parts.used = lambda: 0
+    assert loop.course.standing
+    machine.load = 0.0
+    bench.run(1)
+    assert pace_ms() == 100  # nothing here could wake it
+    ring = SimpleNamespace(name="ring", fileno=lambda: 7, events=list)
+    loop.parts.sensors.append(ring)
+    machine.now += S // 10
+    print({n: w.words for n, w in loop.senses.fast(1).workloads.items()})
+    assert pace_ms() == 300
+    machine.load = 1.0
+    machine.number = lambda name: 100.0  # what was done does not help any more
+    machine.now += S // 10
+    assert pace_ms() == 100
+
+
+def test_trouble_that_begins_is_answered_without_rest_for_a_while(bench):
+    """Reflexes of 10 ms each: in the end they use a twentieth of a CPU."""
+    loop, machine = bench.loop, bench.machine
+    bench.run(6)
+    spent = itertools.count(0, S // 100)
+    loop.parts.used = lambda: next(spent)
+    waits_ms = []
+    for _ in range(160):
+        loop._next_reflex = machine.now + S
+        loop._woken({"sensor psi"})
+        waits_ms.append(max(0, loop._next_reflex - machine.now) // 1_000_000)
+        machine.now = max(machine.now, loop._next_reflex)
+        loop.reflex()
+    assert max(waits_ms[:50]) <= 100
+    assert set(waits_ms[140:]) == {200}
+
+
+@pytest.mark.parametrize(
+    ("rests_ms", "did"), [(0, ["reflex", "tick"]), (200, ["tick"])]
+)
+def test_wake_up_is_answered_before_a_tick_that_is_due(
+    bench, monkeypatch, rests_ms, did
+):
+    """A tick takes far longer than a reflex; but a loop that rests, rests."""
+    loop, machine, done = bench.loop, bench.machine, []
+    bench.run(6)
+    for name in ("reflex", "tick"):
+        monkeypatch.setattr(loop, name, lambda name=name: done.append(name))
+    loop._reactions.woken(machine.now)
+    loop._rested_ns = machine.now + rests_ms * 1_000_000
+
+    def stops(seconds: float) -> set[str]:
+        loop.stopping = True
+        return set()
+
+    loop.run(Mock(wait=stops, signals=list))
+    assert done == did

@@ -7,7 +7,7 @@ All of an agent but the engine runs its own loop in real time.  A tree of cgroup
 table and two rings in memory stand for the kernel, a stand-in grants leases, and
 another process does the kernel's part: 50,000 records a second, outliers that wake
 the reflex, rows that change.  Two stances stand, so that the reflex looks ten times
-a second also while the machine is idle; in the last phase none does.
+a second, and three times while the machine is idle; in the last phase none does.
 """
 
 import json
@@ -21,7 +21,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -32,12 +32,14 @@ from vagus import abi
 from vagus.abi import EventType, HistKind
 from vagus.apply.leases import Holder
 from vagus.cli.daemon import Daemon
-from vagus.flow import Event, LeaseEnd, Record, Sample, SourceState
+from vagus.flow import Event, LeaseEnd, Record, Sample, Sensor, SourceState
 from vagus.kmod import Grant, Granted
 from vagus.loop import Loop
 from vagus.native import Ring
 from vagus.policy.knobs import LEAVE_ALONE_NS
 from vagus.policy.load import load
+from vagus.sense.cgroup import CgroupSensor
+from vagus.sense.psi import PsiSensor
 from vagus.sense.rings import KEPT, drain
 from vagus.sense.table import TableSensor
 from vagus.wake import Waker
@@ -181,6 +183,18 @@ class FedRing:
         self._ring.close()
 
 
+class Armed(PsiSensor):
+    """PSI of a tree of files, whose triggers never fire: nobody stalls in there."""
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+
+def active_of(sensors: Iterable[Sensor]) -> Callable[[], Iterable[str] | None]:
+    """Return what tells whose files are worth reading, as in the agent itself."""
+    return next(one.active for one in sensors if isinstance(one, CgroupSensor))
+
+
 class Granting:
     """In the module's place: gives every lease, and every workload a row."""
 
@@ -248,10 +262,11 @@ def whole_agent(fake: Machine, watch: "Watch") -> Iterator[Loop]:
     module = Granting(base / "table", ids)
     with agent(options) as loop:
         sensors = loop.parts.sensors
-        others = [one for one in sensors if one.name != "process"]
+        others = [one for one in sensors if one.name not in ("process", "psi")]
         sensors[:] = [
             TableSensor(module, base / "table"),
             FedRing("ring", base / "ring", base / "wake"),
+            Armed(fake.root, fake.proc, active=active_of(others)),
             *others,
             FedRing("process", base / "process"),
         ]

@@ -13,19 +13,25 @@ policy says never to touch.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
+
+# The reflex asks the same of the same pairs ten times a second.
+_remember = lru_cache(maxsize=8192)
 
 
-def parts(path: str) -> list[str]:
+@_remember
+def parts(path: str) -> tuple[str, ...]:
     """Split a cgroup path; the root has none."""
-    return [part for part in path.split("/") if part]
+    return tuple(part for part in path.split("/") if part)
 
 
+@_remember
 def inside(path: str, above: str) -> bool:
     """Say whether a cgroup is another one or below it."""
-    # By letters, not by parts(): the reflex asks for every pair of cgroups.
     return f"{path.rstrip('/')}/".startswith(f"{above.rstrip('/')}/")
 
 
+@_remember
 def rival_level(path: str, other: str) -> str | None:
     """Return the ancestor of `path` that competes with an ancestor of `other`.
 

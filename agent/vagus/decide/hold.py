@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from vagus.flow import Act, Resource, Stance, Use, Window, Word
 
@@ -20,11 +20,21 @@ def held(
     """
     old = {stance.workload: stance for stance in before}
     contested = {
-        stance.resource
-        for stance in before
-        if stance.act is Act.YIELD and wants(window, stance.workload, stance.resource)
+        one
+        for one in Resource
+        if any(wants(window, rival, one) for rival in _rivals(before, one, window))
     }
     return [_kept(old, stance, contested) for stance in now]
+
+
+def _rivals(
+    before: Sequence[Stance], resource: Resource, window: Window
+) -> Collection[str]:
+    """Return who could bring trouble back: who yields, else all but the protected."""
+    about = [stance for stance in before if stance.resource is resource]
+    yielding = {s.workload for s in about if s.act is Act.YIELD}
+    protected = {s.workload for s in about if s.act is Act.PROTECT}
+    return yielding or (protected and window.workloads.keys() - protected)
 
 
 def _kept(

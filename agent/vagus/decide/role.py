@@ -41,10 +41,10 @@ class RoleBook:
 
     def _ask(self, identity: Identity) -> None:
         """Ask the model once; a failure is asked again at the next call."""
-        card = telling(identity)
-        if self._engine is None or identity in self._open or card == Identity():
+        if self._engine is None or identity in self._open or not self._engine.native:
             return
-        if not self._engine.native:
+        card = telling(identity)
+        if card == Identity():
             return
         self._open.add(identity)
 

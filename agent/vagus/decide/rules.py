@@ -69,7 +69,7 @@ def _strength(grade: int, poor: bool) -> int:
 def _cause(seen: list[Scene], held_only: bool) -> str:
     worst = seen[0]
     if held_only:
-        return "the trouble is over, and those who yield still compete"
+        return "the trouble is over, and somebody still competes"
     if not worst.trouble:
         return "nobody who matters is in trouble"
     word = {2: "bad", 3: "critical"}[worst.trouble]

@@ -231,6 +231,23 @@ def test_stances_are_held_while_somebody_competes():
     assert said(decider, window(helped, build, second=5)) == []
 
 
+@pytest.mark.parametrize(
+    ("rival", "is_held"),
+    [(("bad", "light"), True), (("ok", "busy"), True), (("ok", "light"), False)],
+)
+def test_protection_is_held_while_others_compete_though_nobody_yields(rival, is_held):
+    """Below a parent's memory.max nobody takes much of the machine's."""
+    decider = rules("decide: {min_interval: 100ms}")
+    shop = workload("shop", "web", memory=("bad", "busy"))
+    backup = workload("backup", "backup", memory=("bad", "light"))
+    protected = ["shop: protect memory 1"]
+    assert said(decider, window(shop, backup)) == protected
+    helped = workload("shop", "web", memory=("warm", "busy"))
+    backup = workload("backup", "backup", memory=rival)
+    seen = window(helped, backup, second=2)
+    assert said(decider, seen) == (protected if is_held else [])
+
+
 def test_hold_ends_with_the_competition():
     decider = rules("decide: {min_interval: 100ms}")
     shop = workload("shop", "web", cpu=("bad", "busy"))
