@@ -48,7 +48,8 @@ def template_words() -> frozenset[str]:
                 texts += [x for v in value.values() if isinstance(v, list) for x in v]
             elif isinstance(value, str):
                 texts.append(value)
-    texts += [line for kinds in map(wishes, WISHES) for x in kinds.values() for line in x]
+    for book in WISHES:
+        texts += [line for lines in wishes(book).values() for line in lines]
     return frozenset(plain(" ".join(texts).replace("|", " "), 100_000).split())
 
 

@@ -109,8 +109,9 @@ def loss_of(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return weighted cross-entropy and the accuracy on full-weight targets.
 
-    `forward` is the model's, perhaps compiled.  A blank's logits are those of the signs alone, the tokens from `signs` on: the
-    grammar lets nothing else through, and words are fifty times as many.
+    `forward` is the model's, perhaps compiled.  A blank's logits are those of the
+    signs alone, the tokens from `signs` on: the grammar lets nothing else through, and
+    words are fifty times as many.
     """
     states = forward(inputs, whole)
     table = model.table()
@@ -123,7 +124,7 @@ def loss_of(
     losses = F.cross_entropy(words, targets[free], reduction="none")
     loss = loss + (losses * weights[free]).sum()
     right = logits.argmax(-1) == wanted
-    return loss / weights.sum(), right.float().mean()
+    return loss / weights.sum(), right.float().sum() / max(1, len(right))
 
 
 def train(model: Model, batches: Batches, run: Run) -> Model:

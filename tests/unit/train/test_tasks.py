@@ -2,6 +2,7 @@
 """The grammar of objectives: disjoint splits, nothing unfilled, meaning kept."""
 
 import random
+import re
 
 import pytest
 
@@ -15,6 +16,7 @@ from train.tasks import (
     held_back,
     situation,
     templates,
+    wishes,
 )
 
 PACKAGES = ["restic", "quagga", "tinyproxy"]
@@ -39,6 +41,7 @@ def test_templates_are_split_and_all_sides_have_all_kinds():
             train, valid, out = (set(templates(book, kind, s)) for s in SPLITS)
             assert train and out and not train & out and not valid & (train | out)
             more = [*book.MORE.get(kind, ()), *WIDE[book].WIDE.get(kind, ())]
+            more += wishes(book)[kind]
             assert train | valid | out == {*getattr(book, kind), *more}
             assert set(templates(book, kind, "novel")) == out
 
@@ -67,8 +70,9 @@ def test_vocabulary_of_the_novel_split_is_in_no_template():
         lines += [
             line for part in (book.MORE, wide.WIDE) for x in part.values() for line in x
         ]
+        lines += [line for kind in wishes(book).values() for line in kind]
         lists = [*book.LISTS.values(), *wide.LISTS.values()]
-        text = " ".join([*lines, *lists]).replace("|", " ")
+        text = re.sub(r"[|\[\],;?!]", " ", " ".join([*lines, *lists]))
         spoken = text.split() if book is wordings else text
         for name, words in book.NOVEL.items():
             for word in filter(None, words.split("|")):

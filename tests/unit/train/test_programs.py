@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+"""Roles decided by reading, and wishes kept as text: every line is as it should be."""
+
+import re
+
+import pytest
+
+from train import wordings, wordings_zh
+from train.corpus import Program, read_program
+from train.programs import READ, USUAL, by_reading
+from train.split import pool
+from train.tasks import KINDS, wishes
+from vagus.policy.roles import NAMES
+
+
+def test_every_line_is_a_program_once_and_a_role_of_ours():
+    rows = [line.split("\t") for line in READ.read_text("utf-8").splitlines()]
+    assert len(rows) > 6000 and rows == sorted(rows)
+    assert {role for _, role in rows} == {*NAMES, "-"}
+    assert len({package for package, _ in rows}) == len(rows)
+    assert by_reading() | USUAL == by_reading()
+
+
+@pytest.mark.parametrize(
+    ("known", "role", "read"),
+    [({}, "game", False), ({"rogue": "scan"}, "scan", True), ({"rogue": ""}, "", True)],
+)
+def test_what_was_read_overrules_tags(known, role, read):
+    fields = {"Package": "rogue", "Tag": "role::program, use::gameplaying"}
+    program = read_program(fields, known)
+    assert (program.role, program.read) == (role, read)
+
+
+def test_who_was_read_to_have_no_role_is_not_guessed_at():
+    names = ("one", "two", "three")  # families of the training side or not
+    some = [Program(name, name, "", "", read=True) for name in names]
+    rest = [Program(name, name, "", "", read=False) for name in names]
+    sides = [pool([*some, *rest], out=held) for held in (False, True)]
+    assert sorted(p.package for side in sides for p in side.unlabelled) == sorted(names)
+    assert not any(p.read for side in sides for p in side.unlabelled)
+
+
+@pytest.mark.parametrize("book", [wordings, wordings_zh])
+def test_a_wish_is_about_as_many_as_its_kind_says(book):
+    kinds = wishes(book)
+    assert kinds.keys() == {*KINDS, "CHATTER"}
+    for kind, lines in kinds.items():
+        about = {"PAIR": (1, 1), "CHATTER": (0, 0)}.get(kind, (1, 0))
+        for line in lines:
+            assert (line.count("{A}"), line.count("{B}")) == about, line
+            assert line.count("[") == line.count("]"), line
+        assert len(set(lines)) == len(lines)
+        assert not re.search(r"[A-Z]", re.sub(r"\{[^}]*\}", "", "".join(lines)))
