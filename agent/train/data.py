@@ -149,6 +149,7 @@ class Batches:
         self.budget, self.shares = budget, shares
         self.source = Source(rng, "train", pool.package_names, CHINESE)
         self.easy = replace(self.source, easy=True)
+        self.whole = True  # whether a question's tokens see each other
         self.drawn = 0  # draws: simple ones come first
         self.past: list[list[Sample]] = []  # what was drawn last
         self.ready: list[list[Sample]] = []
@@ -182,7 +183,7 @@ class Batches:
         wholes = torch.zeros(count, dtype=torch.long)
         for row, (ids, weight, whole) in enumerate(rows):
             n = len(ids) - 1
-            wholes[row] = whole
+            wholes[row] = whole if self.whole else 0
             inputs[row, :n] = torch.tensor(ids[:-1])
             targets[row, :n] = torch.tensor(ids[1:])
             weights[row, :n] = torch.tensor(weight[1:])

@@ -29,7 +29,11 @@ NAMES = {
 
 
 def export(
-    run: Path, target: Path, half: bool = True, signs: int = SIGNS_VERSION
+    run: Path,
+    target: Path,
+    half: bool = True,
+    signs: int = SIGNS_VERSION,
+    whole: bool = True,
 ) -> None:
     """Write the run's checkpoint and tokens as one GGUF file."""
     model = load(run / "checkpoint.pt")
@@ -38,6 +42,8 @@ def export(
     part = target.with_suffix(".part")
     writer = gguf.GGUFWriter(part, "llama")
     _describe(writer, model, half, signs)
+    if whole:  # a question's tokens see each other
+        writer.add_uint32("vagus.whole", signs)
     _tokenizer(writer, tokens, run / "tokens.json")
     for name, values in weights(model).items():
         writer.add_tensor(_name(name), _values(values, half))
@@ -72,7 +78,6 @@ def _describe(writer: gguf.GGUFWriter, model: Model, half: bool, signs: int) -> 
     kind = gguf.LlamaFileType.MOSTLY_F16 if half else gguf.LlamaFileType.ALL_F32
     writer.add_file_type(kind)
     writer.add_uint32("vagus.signs", signs)
-    writer.add_uint32("vagus.whole", signs)  # a question's tokens see each other
 
 
 def _tokenizer(writer: gguf.GGUFWriter, tokens: Tokens, path: Path) -> None:

@@ -45,6 +45,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--role-share", type=float, default=0.25)
     parser.add_argument("--text-share", type=float, default=0.01)
     parser.add_argument("--start", type=Path, help="an earlier GGUF to begin with")
+    parser.add_argument("--onward", type=Path, help="a GGUF to go on with as it is")
     parser.add_argument("--muon-rate", type=float, default=0.02)
     parser.add_argument("--adam-rate", type=float, default=0.004)
     parser.add_argument("--export", type=Path, help="where the GGUF goes")
@@ -95,9 +96,7 @@ def main() -> None:
     programs = packages()
     side = pool(programs, out=False)
     save_known(programs, args.out / "held.json")
-    tokens = vocabulary(args.out / "tokens.json", side, args.seed)
     side = with_guesses(args.out / "guessed.json", side)
-    shape = Shape(tokens.size, args.width, args.layers, args.heads, args.hidden)
     torch.manual_seed(args.seed)
     run = Run(
         args.out,
@@ -110,17 +109,27 @@ def main() -> None:
         compiled=not args.eager,
     )
     shares = (args.role_share, args.text_share)
-    known = knowledge(args.out / "meaning.pt", tokens, shape.meaning)
-    model = Model(shape, known)
-    stream = batches(tokens, side, args.seed, run.budget, shares)
+    whole = True
+    if args.onward:
+        from train.onward import taken_up
+
+        model, tokens, whole = taken_up(args.onward, args.out / "tokens.json")
+    else:
+        tokens = vocabulary(args.out / "tokens.json", side, args.seed)
+        shape = Shape(tokens.size, args.width, args.layers, args.heads, args.hidden)
+        known = knowledge(args.out / "meaning.pt", tokens, shape.meaning)
+        model = Model(shape, known)
     if args.start:
         warm(model, tokens, args.start)
+    stream = batches(tokens, side, args.seed, run.budget, shares)
+    stream.whole = whole
+    if args.start or args.onward:
         stream.drawn = EASY  # the simple ones are known
     train(model.to(run.device), stream, run)
     if args.export:
         from train.export import export
 
-        export(args.out, args.export)
+        export(args.out, args.export, whole=whole)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from train.data import batches, stance_answers, weighted
 from train.export import export
 from train.main import knowledge, vocabulary
 from train.model import Model, Shape
+from train.onward import taken_up
 from train.split import pool
 from train.tasks import Source, situation
 from train.tokens import Tokens
@@ -51,10 +52,23 @@ def main() -> None:
     export(args.out, args.out / "smoke.gguf", half=False)
     export(args.out, args.out / "other.gguf", signs=0)  # stands for another's model
     write_reference(model.eval(), tokens, args.out / "reference.json")
+    check_onward(model, tokens, args.out)
     loss = json.loads((args.out / "last.json").read_text())["loss"]
     if not loss < LOSS_BOUND:
         raise SystemExit(f"the loss is {loss:.3f}, not under {LOSS_BOUND}")
     print(f"loss {loss:.3f}, {time.monotonic() - start:.0f} s")
+
+
+def check_onward(model: Model, tokens: Tokens, out: Path) -> None:
+    """Exit unless the exported file, taken up again, is the model that was exported."""
+    again, same, whole = taken_up(out / "smoke.gguf", out / "again.json")
+    words = " keep the shop fast, 12 backups can wait"
+    ids = tokens.encode(f"<stance>{words}<w1>")
+    asked = torch.tensor([ids]), torch.tensor([len(ids)])
+    with torch.no_grad():
+        apart = (model.eval()(*asked) - again.eval()(*asked)).abs().max().item()
+    if not whole or same.encode(f"<stance>{words}<w1>") != ids or apart > 1e-3:
+        raise SystemExit(f"smoke.gguf is another model: states are {apart:.4f} apart")
 
 
 def write_reference(model: Model, tokens: Tokens, path: Path) -> None:

@@ -42,17 +42,19 @@ class Tokens:
         return ids
 
 
+def pieces() -> pre_tokenizers.PreTokenizer:
+    """Return how texts are cut before BPE: "starcoder" in llama.cpp."""
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    rest = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return pre_tokenizers.Sequence([digits, rest])
+
+
 def learn(
     texts: Iterable[str], listed: Sequence[str], path: Path, words: int = WORDS
 ) -> None:
     """Learn the BPE from plain texts, and whole words from a list, and save it."""
     bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
-        ]
-    )
+    bpe.pre_tokenizer = pieces()
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=words,

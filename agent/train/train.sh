@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Train the shipped model from nothing, or (smoke) the whole pipeline in two minutes.
-# usage: train.sh [smoke]      environment: STEPS (12000), THREADS (all), OUT
+# usage: train.sh [smoke]      environment: STEPS (12000), THREADS (all), OUT, and
+# ONWARD: a GGUF of ours to go on with gently, as it is, instead of beginning anew.
 # Needs python3 with venv on the host, and the package lists of `apt-get update`.
 # A smoke run is kept in the cache: a second one of the same code only fetches it.
 set -eu
@@ -50,5 +51,7 @@ if [ "${1:-}" = smoke ]; then
 	exit 0
 fi
 exec 9>&-
+gently="--cool 0.6 --muon-rate 0.004 --adam-rate 0.0008 --role-share 0.4 --text-share 0"
+# shellcheck disable=SC2086  # a list
 exec "$venv/bin/python" -m train.main --steps "${STEPS:-12000}" --threads "$threads" \
-	--out "${OUT:-$here/.output/train}" --export "$here/.output/train/vagus.gguf"
+	--out "${OUT:-$here/.output/train}" ${ONWARD:+--onward "$ONWARD" $gently} --export "$here/.output/train/vagus.gguf"
