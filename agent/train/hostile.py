@@ -13,6 +13,7 @@ from train.right import Situation
 from train.tasks import Source, situation
 from vagus.decide.filler import Filler
 from vagus.decide.prompt import role_form, signs
+from vagus.decide.role import believed
 from vagus.flow import (
     Act,
     Identity,
@@ -137,13 +138,15 @@ def _last(
     s: Situation, name: str, program: str, filler: Filler, text: str
 ) -> Situation:
     """Return the situation with its last workload being the hostile one."""
-    answers, _ = filler.fill(role_form(Identity(comm=text, args=text)))
+    own_words = Identity(comm=text, args=text)
+    answers, _ = filler.fill(role_form(own_words))
+    role = believed(own_words, answers)
     card = replace(
         s.cards[-1],
         name=name,
         program=program,
-        role=answers["role"].strip("<>"),
-        time=answers["time"].strip("<>"),
+        role=role.name,
+        time=role.time_sense,
         slo=False,
     )
     return Situation(s.sentence, s.clauses, (*s.cards[:-1], card), s.good)

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from vagus.decide.engine import Engine, Filled
 from vagus.decide.prompt import role_form, time_of
 from vagus.flow import Identity, Role
-from vagus.policy.trust import INTERPRETERS
+from vagus.policy.trust import INTERPRETERS, installed
 
 UNKNOWN = Role("unknown", "unknown", "default")
 REMEMBERED = 4096  # identities; the longest unused is forgotten
@@ -51,17 +52,27 @@ class RoleBook:
         def done(result: Filled) -> None:
             self._open.discard(identity)
             if not result.why:
-                self._remember(identity, result.answers)
+                self._remember(identity, believed(card, result.answers))
 
         self._engine.submit(role_form(card), DEADLINE_MS, done)
 
-    def _remember(self, identity: Identity, answers: dict[str, str]) -> None:
-        role = Role(
-            answers["role"].strip("<>"), answers["time"].strip("<>"), source="model"
-        )
+    def _remember(self, identity: Identity, role: Role) -> None:
         self._known[identity] = role
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
+
+
+def believed(card: Identity, answers: Mapping[str, str]) -> Role:
+    """Return the role that the model's answers give to who has this card.
+
+    A name and arguments are a process's own words.  They may make it yield, but where
+    nothing else tells what it is, nobody comes first by them.
+    """
+    name, sense = answers["role"].strip("<>"), answers["time"].strip("<>")
+    own_words = not (card.unit_description or card.synopsis or installed(card.exe))
+    if own_words and sense in ("interactive", "service"):
+        name, sense = "unknown", "unknown"
+    return Role(name, sense, source="model")
 
 
 def telling(identity: Identity) -> Identity:

@@ -5,7 +5,8 @@ import pytest
 
 from vagus.decide.engine import Engine
 from vagus.decide.identity import Describer, read_status
-from vagus.decide.role import UNKNOWN, RoleBook, telling
+from vagus.decide.prompt import time_of
+from vagus.decide.role import UNKNOWN, RoleBook, believed, telling
 from vagus.flow import Found, Identity, Role
 from vagus.record.redact import redactor
 
@@ -139,3 +140,21 @@ def test_the_model_is_asked_once_for_each_identity():
 def test_an_interpreter_does_not_say_what_it_runs(exe, comm, args, told):
     card = Identity("Web shop", "GNU shell", exe, comm, args)
     assert telling(card) == (card if told else Identity("Web shop"))
+
+
+@pytest.mark.parametrize(
+    ("card", "role", "name"),
+    [
+        (Identity(comm="nginx", args="serve"), "web", "unknown"),
+        (Identity(comm="nginx", exe="/tmp/nginx"), "web", "unknown"),
+        (Identity(comm="nginx", exe="/usr/sbin/nginx"), "web", "web"),
+        (Identity(comm="x", synopsis="a web server"), "web", "web"),
+        (Identity(unit_description="The shop"), "web", "web"),
+        (Identity(comm="restic", args="backup"), "backup", "backup"),
+    ],
+)
+def test_nobody_comes_first_by_what_he_calls_himself(card, role, name):
+    sense = time_of(role)
+    found = believed(card, {"role": f"<{role}>", "time": f"<{sense}>"})
+    assert found.name == name
+    assert found.time_sense == ("unknown" if name == "unknown" else sense)
