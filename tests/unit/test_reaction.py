@@ -3,7 +3,6 @@
 
 import itertools
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
@@ -61,15 +60,16 @@ def test_reflex_looks_less_often_while_nobody_suffers_and_a_wake_up_would_tell(b
     machine.load = 0.0
     bench.run(1)
     assert pace_ms() == 100  # nothing here could wake it
-    ring = SimpleNamespace(name="ring", fileno=lambda: 7, events=list)
-    loop.parts.sensors.append(ring)
+    machine.fileno = lambda: 7
     machine.now += S // 10
-    print({n: w.words for n, w in loop.senses.fast(1).workloads.items()})
     assert pace_ms() == 300
     machine.load = 1.0
     machine.number = lambda name: 100.0  # what was done does not help any more
-    machine.now += S // 10
-    assert pace_ms() == 100
+    paces = []
+    for _ in range(5):  # a word needs more than one look
+        machine.now += S // 10
+        paces.append(pace_ms())
+    assert paces[-1] == 100
 
 
 def test_trouble_that_begins_is_answered_without_rest_for_a_while(bench):

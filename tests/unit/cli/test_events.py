@@ -108,7 +108,12 @@ def test_a_pipe_gets_lines_at_once_until_ctrl_c(growing):
     argv = [sys.executable, "-m", "vagus.cli.main", "events", "-f", "--json"]
     env = os.environ | {"PYTHONPATH": str(AGENT)}
     with subprocess.Popen(
-        [*argv, "--record", path], stdout=subprocess.PIPE, env=env, text=True
+        [*argv, "--record", path],
+        stdout=subprocess.PIPE,
+        env=env,
+        text=True,
+        # Whoever runs the tests in the background of a shell has ^C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
             assert kinds(process.stdout.readline() for _ in KNOWN) == KNOWN
