@@ -50,6 +50,7 @@ ATTACH_NS = 5 * NS
 # who waits long although everything is done would only be told so more often.  The
 # first wake-up after a calm is answered at once.
 APART_NS = 20_000_000
+IN_VAIN = 5  # looks that called for nothing, before they come further apart
 # A reflex rests this many times as long as it worked: a twentieth of a CPU in the end,
 # which matters where CPUs are slow (at a tenth the emulated guest gave it 16 %).
 REFLEX_REST = 20
@@ -81,7 +82,7 @@ class Loop:
         self._acted: list[Acted] = []
         self._ended: list[LeaseEnd] = []
         self._attach_ns = self._woken_ns = self._next_reflex = 0
-        self._apart_ns = APART_NS
+        self._apart_ns, self._in_vain = APART_NS, 0
         self._begun_ns, self._rested_ns = parts.clock(), 0
         self._spare_ns = SPARE_NS
         self.missing = ""
@@ -239,7 +240,7 @@ class Loop:
         self.planned = acted.wanted
         self._acted.append(acted)
         if acted.granted:
-            self._apart_ns = APART_NS
+            self._apart_ns, self._in_vain = APART_NS, 0
         return acted
 
     def plan(self) -> list[Setting]:
@@ -295,10 +296,11 @@ class Loop:
         self._next_reflex = max(begun_ns + self._pace(fast), rested_ns)
         self._rested_ns = rested_ns if self._spare_ns < 0 else 0
         if not woken:
-            self._apart_ns = APART_NS
+            self._apart_ns, self._in_vain = APART_NS, 0
             return
         self._woken_ns = begun_ns
-        if not acted.granted and self._spare_ns < 0:
+        self._in_vain = 0 if acted.granted else self._in_vain + 1
+        if self._in_vain > IN_VAIN:
             self._apart_ns = min(self._apart_ns * 2, self.parts.reflex_ns)
 
     def _pace(self, fast: Window) -> int:
