@@ -173,7 +173,7 @@ def role_scores(filler: Filler, programs: Sequence[dict[str, str]]) -> Scores:
     return {
         "held_out_programs": round(role / count, 4),
         "time_sense": round(sense / count, 4),
-        "usual_programs": round(sum(usual) / len(usual), 4),
+        "usual_programs": round(sum(usual) / max(1, len(usual)), 4),
         "programs": count,
         "usual": len(usual),
         "chance": round(1 / len(role_names()), 4),

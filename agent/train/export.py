@@ -46,7 +46,7 @@ def export(
         writer.add_uint32("vagus.whole", signs)
     _tokenizer(writer, tokens, run / "tokens.json")
     for name, values in weights(model).items():
-        writer.add_tensor(_name(name), _values(values, half))
+        writer.add_tensor(file_name(name), _values(values, half))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -97,7 +97,7 @@ def _tokenizer(writer: gguf.GGUFWriter, tokens: Tokens, path: Path) -> None:
     writer.add_add_bos_token(False)
 
 
-def _name(name: str) -> str:
+def file_name(name: str) -> str:
     """Return the GGUF name of a parameter."""
     if name.startswith("blocks."):
         _, number, part, _ = name.split(".")

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import gguf
-import numpy as np
-import torch
 from tokenizers import Tokenizer, decoders, models
 
-from train.export import NAMES
+from train.export import file_name, weights
 from train.model import Model, Shape
 from train.tokens import Tokens, pieces
+from train.warm import tensors
 from vagus.decide.prompt import signs
 
 
@@ -52,13 +51,7 @@ def taken_up(path: Path, tokens_path: Path) -> tuple[Model, Tokens, bool]:
         rope_base=field("llama.rope.freq_base"),
     )
     model = Model(shape)
-    old = {t.name: torch.from_numpy(np.array(t.data)).float() for t in reader.tensors}
-    state = model.state_dict()
-    for name in state:
-        if name.startswith("blocks."):
-            _, number, part, _ = name.split(".")
-            state[name] = old[f"blk.{number}.{NAMES[part]}.weight"]
-    state["norm.weight"] = old["output_norm.weight"]
-    state["embed.weight"] = old["token_embd.weight"]
-    model.load_state_dict(state)
+    old = tensors(reader)
+    kept = {name: old[file_name(name)] for name in weights(model)}
+    model.load_state_dict(model.state_dict() | kept)
     return model, tokens, bool(field("vagus.whole"))

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from train.export import NAMES
+from train.export import file_name
 from train.model import Model
 from train.tokens import Tokens
 
@@ -28,15 +28,14 @@ def warm(model: Model, tokens: Tokens, path: Path) -> None:
     Layers that the earlier model lacks come on top, and at first add nothing.
     """
     reader = gguf.GGUFReader(path)
-    old = {t.name: torch.from_numpy(np.array(t.data)).float() for t in reader.tensors}
+    old = tensors(reader)
     state = model.state_dict()
     for name in state:
         if name.startswith("blocks."):
-            _, number, part, _ = name.split(".")
-            earlier = old.get(f"blk.{number}.{NAMES[part]}.weight")
+            earlier = old.get(file_name(name))
             if earlier is not None:
                 state[name] = earlier
-            elif part in ("o", "down"):
+            elif name.split(".")[2] in ("o", "down"):
                 state[name] = torch.zeros_like(state[name])
     state["norm.weight"] = old["output_norm.weight"]
     table, sure = _embeddings(reader, old["token_embd.weight"], tokens)
@@ -48,6 +47,11 @@ def warm(model: Model, tokens: Tokens, path: Path) -> None:
     state["map.weight"] = fitted.T.contiguous()
     state["embed.weight"] = torch.where(sure[:, None], table - known @ fitted, 0.0)
     model.load_state_dict(state)
+
+
+def tensors(reader: gguf.GGUFReader) -> dict[str, torch.Tensor]:
+    """Return every tensor of a file."""
+    return {t.name: torch.from_numpy(np.array(t.data)).float() for t in reader.tensors}
 
 
 def _embeddings(

@@ -82,7 +82,7 @@ class Loop:
         self._acted: list[Acted] = []
         self._ended: list[LeaseEnd] = []
         self._attach_ns = self._woken_ns = self._next_reflex = 0
-        self._apart_ns, self._in_vain = APART_NS, 0
+        self._in_vain = 0  # woken looks in a row that called for nothing
         self._begun_ns, self._rested_ns = parts.clock(), 0
         self._spare_ns = SPARE_NS
         self.missing = ""
@@ -161,7 +161,7 @@ class Loop:
         if any(name.startswith("sensor") for name in ready):
             self._reactions.woken(now)
             # What is not drained yet does not wake again: nothing is lost by this.
-            soonest = max(self._woken_ns + self._apart_ns, self._rested_ns)
+            soonest = max(self._woken_ns + self._apart(), self._rested_ns)
             self._next_reflex = min(self._next_reflex, soonest)
 
     # ------------------------------------------------------------- the six calls
@@ -240,7 +240,7 @@ class Loop:
         self.planned = acted.wanted
         self._acted.append(acted)
         if acted.granted:
-            self._apart_ns, self._in_vain = APART_NS, 0
+            self._in_vain = 0
         return acted
 
     def plan(self) -> list[Setting]:
@@ -296,12 +296,15 @@ class Loop:
         self._next_reflex = max(begun_ns + self._pace(fast), rested_ns)
         self._rested_ns = rested_ns if self._spare_ns < 0 else 0
         if not woken:
-            self._apart_ns, self._in_vain = APART_NS, 0
+            self._in_vain = 0
             return
         self._woken_ns = begun_ns
         self._in_vain = 0 if acted.granted else self._in_vain + 1
-        if self._in_vain > IN_VAIN:
-            self._apart_ns = min(self._apart_ns * 2, self.parts.reflex_ns)
+
+    def _apart(self) -> int:
+        """Return how far apart two looks that somebody woke us for begin, ns."""
+        doubled = min(8, max(0, self._in_vain - IN_VAIN))
+        return min(APART_NS << doubled, self.parts.reflex_ns)
 
     def _pace(self, fast: Window) -> int:
         """Return after which time the reflex looks again, ns, unless it is woken."""

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from vagus.decide.engine import Engine, Filled
 from vagus.decide.prompt import role_form, time_of
+from vagus.decide.standing import FIRST
 from vagus.flow import Identity, Role
 from vagus.policy.trust import INTERPRETERS, installed
 
@@ -70,7 +71,7 @@ def believed(card: Identity, answers: Mapping[str, str]) -> Role:
     """
     name, sense = answers["role"].strip("<>"), answers["time"].strip("<>")
     own_words = not (card.unit_description or card.synopsis or installed(card.exe))
-    if own_words and sense in ("interactive", "service"):
+    if own_words and sense in FIRST:
         name, sense = "unknown", "unknown"
     return Role(name, sense, source="model")
 
