@@ -76,11 +76,36 @@ def place(cgroup):
     return f"/{cgroup.name}", cgroup.stat().st_ino
 
 
-def test_runq_sees_the_waits_of_hogs(inside, place):
+@pytest.fixture
+def frozen(inside, cgroup):
+    """Start a command that waits in the cgroup's freezer until it is thawed.
+
+    Nothing of the few seconds for which a lens looks goes to its start, and the
+    lens's own compiler does not have to wait for it.
+    """
+    freezer, count = cgroup / "cgroup.freeze", 0
+
+    def start(*argv: str) -> None:
+        nonlocal count
+        freezer.write_text("1")
+        inside(*argv)
+        count += 1
+        deadline = time.monotonic() + 60
+        while len((cgroup / "cgroup.procs").read_text().split()) < count:
+            assert time.monotonic() < deadline, "it did not enter the cgroup"
+            time.sleep(0.05)
+
+    yield start, lambda: freezer.write_text("0")
+    freezer.write_text("0")
+
+
+def test_runq_sees_the_waits_of_hogs(frozen, place):
+    start, thaw = frozen
+    for _ in range(2 * (os.cpu_count() or 1) + 1):
+        start("sh", "-c", "while :; do :; done")
     with Lens(order_for("runq", *place, seconds=6)) as lens:
-        until_ready(lens)  # the compiler, too, would have to wait for them
-        for _ in range(2 * (os.cpu_count() or 1) + 1):
-            inside(sys.executable, "-c", "while True: pass")
+        until_ready(lens)
+        thaw()
         p50, p99, count = percentile_ns(collect(lens))
     print(f"runq lens: {count} waits, p50 {p50 / 1e6:.2f} ms, p99 {p99 / 1e6:.2f} ms")
     assert count > 20
@@ -186,15 +211,17 @@ def test_func_becomes_the_workloads_slo(inside, place, limit, word):
     sensor.close()
 
 
-def test_biolat_and_offcpu(inside, place):
+def test_biolat_and_offcpu(frozen, place):
+    start, thaw = frozen
     dd = "while :; do dd if=/dev/vda of=/dev/null bs=4k count=50 iflag=direct; done"
+    start("sh", "-c", f"({dd}) 2>/dev/null")
     with (
         Lens(order_for("biolat", *place, seconds=20)) as disk,
         Lens(order_for("offcpu", *place, seconds=6)) as off,
     ):
         until_ready(disk)
         until_ready(off)
-        inside("sh", "-c", f"({dd}) 2>/dev/null")
+        thaw()
         p50, p99, count = percentile_ns(collect(disk))
         lines = collect(off)
     print(f"biolat lens: {count} requests, p50 {p50:.0f} ns, p99 {p99:.0f} ns")
