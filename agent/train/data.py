@@ -14,8 +14,9 @@ from train.split import Pool
 from train.tasks import Source, situation
 from train.tokens import Tokens
 from train.twins import other_clause, other_role
-from vagus.decide.grammar import Form, pieces
+from vagus.decide.grammar import Form, Text, pieces, texts
 from vagus.decide.prompt import (
+    OWN,
     phrase,
     role_form,
     stance_form,
@@ -24,7 +25,8 @@ from vagus.decide.prompt import (
 )
 from vagus.flow import Identity, Resource
 
-PARTS = {"who": 86, "how": 6, "whole": 8}  # of a stance form, percent
+HOW = 0.06  # share of situations of which it is asked what follows, not who is who
+ASKED = 2  # workloads of a situation that it is asked about
 AGAIN = 2  # times that a sample is shown
 CHINESE = 0.2  # share of sentences
 EASY = 60_000  # samples after which no easy situations are drawn any more
@@ -65,17 +67,22 @@ def twin(rng: random.Random, s: Situation) -> Situation | None:
     return rng.choice((other_clause, other_role))(rng, s)
 
 
-def stance_sample(tokens: Tokens, s: Situation, part: str) -> Sample:
-    """Return a filled form: 'who' stands where, 'how' to act on it, or 'whole'."""
+def stance_samples(tokens: Tokens, rng: random.Random, s: Situation) -> list[Sample]:
+    """Return some texts of a filled form: who somebody is, or what follows of it."""
     form = stance_form(s.sentence, s.cards, s.good)
     answers = stance_answers(s)
-    if part == "who":
-        return weighted(tokens, form[: 2 * len(s.cards)], answers)
-    ids, weights, whole = weighted(tokens, form, answers)
-    if part == "how":
-        skip = ids.index(tokens.sign_ids["<now>"])
-        return ids[skip:], weights[skip:], 0
-    return ids, weights, whole
+    *who, how = texts(form)
+    if rng.random() < HOW:
+        return [weighted(tokens, how, answers)]
+    # Of whom the sentence speaks there is more to learn.
+    who.sort(key=lambda text: rng.random() + (OWN not in _said(text)))
+    return [weighted(tokens, text, answers) for text in who[:ASKED]]
+
+
+def _said(text: Form) -> str:
+    """Return the sentence in a question about one workload."""
+    question = text[0].text if isinstance(text[0], Text) else ""
+    return question.rpartition(OWN)[0]
 
 
 def identity(rng: random.Random, p: Program) -> Identity:
@@ -164,11 +171,10 @@ class Batches:
             return [text_sample(self.tokens, self.rng, self.pool)]
         simple = self.rng.random() < 0.6 * (1 - self.drawn / EASY)
         source = self.easy if simple else self.source
-        part = self.rng.choices(tuple(PARTS), tuple(PARTS.values()))[0]
         one = situation(source)
         two = twin(self.rng, one)
         both = [one] if two is None else [one, two]
-        return [stance_sample(self.tokens, s, part) for s in both]
+        return [x for s in both for x in stance_samples(self.tokens, self.rng, s)]
 
     def next(self) -> Batch:
         """Return inputs, targets, weights (B, T), and lengths of the questions (B)."""

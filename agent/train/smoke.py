@@ -25,7 +25,7 @@ from train.split import pool
 from train.tasks import Source, situation
 from train.tokens import Tokens
 from train.train import Run, train
-from vagus.decide.grammar import filled
+from vagus.decide.grammar import filled, texts
 from vagus.decide.prompt import stance_form
 
 STEPS = 120
@@ -81,9 +81,10 @@ def write_reference(model: Model, tokens: Tokens, path: Path) -> None:
     rows = []
     for _ in range(50 * FORMS):
         s = situation(source)
-        form = stance_form(s.sentence, s.cards, s.good)
-        text = filled(form, stance_answers(s))
-        ids, _, whole = weighted(tokens, form, stance_answers(s))
+        answers = stance_answers(s)
+        form = source.rng.choice(texts(stance_form(s.sentence, s.cards, s.good)))
+        text = filled(form, answers)
+        ids, _, whole = weighted(tokens, form, answers)
         with torch.no_grad():
             states = model(torch.tensor([ids]), torch.tensor([whole]))
             logits = model.logits(states[0, -1])

@@ -16,7 +16,7 @@ import llama_cpp as llama
 import numpy as np
 import numpy.typing as npt
 
-from vagus.decide.grammar import Blank, Echo, Form, Text
+from vagus.decide.grammar import Blank, Echo, Form, Text, texts
 
 SIGN = re.compile(r"(<[^<>]*>)")
 CONTEXT = 2048  # tokens
@@ -141,7 +141,14 @@ class Filler:
     def fill(self, form: Form) -> tuple[dict[str, str], int]:
         """Return the answers and how many tokens were evaluated."""
         answers: dict[str, str] = {}
-        done: list[int] = []  # the form's tokens up to here
+        evaluated = 0
+        for text in texts(form):
+            evaluated += self._fill(text, answers)
+        return answers, evaluated
+
+    def _fill(self, form: Form, answers: dict[str, str]) -> int:
+        """Add the answers of one text to those there are; as fill."""
+        done: list[int] = []  # the text's tokens up to here
         evaluated = 0
         if form and isinstance(form[0], Text):
             question = form[0].text
@@ -158,7 +165,7 @@ class Filler:
                 answers[part.name], chosen, more = self._choose(part, done)
                 done += chosen
                 evaluated += more
-        return answers, evaluated
+        return evaluated
 
     def _asked(self, question: list[int]) -> int:
         """Put a question before a model that reads it whole, unless it is there."""

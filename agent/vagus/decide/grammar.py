@@ -32,24 +32,41 @@ class Echo(msgspec.Struct, frozen=True, tag="echo"):
     name: str
 
 
-Part = Text | Blank | Echo
+class Fresh(msgspec.Struct, frozen=True, tag="fresh"):
+    """A new text begins: the model reads nothing of what stands before."""
+
+
+Part = Text | Blank | Echo | Fresh
 Form = tuple[Part, ...]
 
 
 def filled(form: Form, answers: Mapping[str, str]) -> str:
-    """Return the form as one text; a blank without an answer reads '____'."""
+    """Return the form's texts, a line each; a blank without an answer reads '____'."""
     return "".join(piece for piece, _ in pieces(form, answers))
 
 
 def pieces(form: Form, answers: Mapping[str, str]) -> Iterable[tuple[str, bool]]:
     """Return the form's texts in order, each with whether it was a blank."""
     for part in form:
-        if isinstance(part, Text):
+        if isinstance(part, Fresh):
+            yield "\n", False
+        elif isinstance(part, Text):
             yield part.text, False
         elif isinstance(part, Blank):
             yield answers.get(part.name, "____"), True
         else:
             yield answers.get(part.name, "____"), False
+
+
+def texts(form: Form) -> list[Form]:
+    """Return the texts of a form, each by itself; an echo's blank may be in another."""
+    out: list[list[Part]] = [[]]
+    for part in form:
+        if isinstance(part, Fresh):
+            out.append([])
+        else:
+            out[-1].append(part)
+    return [tuple(parts) for parts in out]
 
 
 def valid(form: Form, answers: Mapping[str, str]) -> bool:

@@ -17,7 +17,7 @@ from itertools import product
 
 import msgspec
 
-from vagus.decide.grammar import Blank, Echo, Form, Part, Text, merged
+from vagus.decide.grammar import Blank, Echo, Form, Fresh, Part, Text, merged
 from vagus.decide.groups import GROUPS
 from vagus.flow import Act, Identity, Resource, Stance, Use, Word
 from vagus.policy.roles import ROLES as POLICY_ROLES
@@ -28,6 +28,7 @@ NAME_BYTES = 28
 PROGRAM_BYTES = 20
 FIELD_BYTES = 100  # of an identity card
 NOTHING = "<none>"
+OWN, OTHER = "<w1>", "<w2>"  # in a text about one workload
 # Words that say what is wished: a workload called so is not linked to the sentence.
 COMMON = re.compile(
     "a|all|and|any|anything|be|but|can|do|else|every|everything|except|fast|finish"
@@ -74,12 +75,19 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 def stance_form(sentence: str, cards: Sequence[Card], good: bool) -> Form:
-    """Return the question for at most SLOTS workloads."""
-    parts: list[Part] = [Text("<stance>" + linked(sentence, cards))]
+    """Return the questions for at most SLOTS workloads.
+
+    Who each of them is is asked in a text of its own, in which it is the first slot
+    and everybody else the second: whom a wish is about is for code to know.  The last
+    text asks for the trouble and the stances, given who is who.
+    """
+    text = linked(sentence, cards)
+    parts: list[Part] = []
     standings = tuple(f"<{standing}>" for standing in Standing)
     for slot, card in enumerate(cards, 1):
-        who = f"<{card.role}><{card.time}>" + "<slo>" * card.slo
-        parts += [Text(f"{who}<w{slot}>"), Blank(f"standing{slot}", standings)]
+        who = f"<{card.role}><{card.time}>" + "<slo>" * card.slo + OWN
+        asked = Text("<stance>" + seen_by(slot, text) + who)
+        parts += [asked, Blank(f"standing{slot}", standings), Fresh()]
     parts.append(Text("<now><good>" if good else "<now><poor>"))
     for slot, card in enumerate(cards, 1):
         parts += [Text(f"<w{slot}>"), Echo(f"standing{slot}"), Text(_words(card))]
@@ -210,6 +218,17 @@ def linked(sentence: str, cards: Sequence[Card]) -> str:
         return text
     words = "|".join(re.escape(word) for word in sorted(slots, key=len, reverse=True))
     return re.sub(rf" ?(?<!\w)({words})(?!\w)", lambda m: slots[m[1]], text)
+
+
+def seen_by(slot: int, text: str) -> str:
+    """Return a linked sentence with one workload's slot as OWN, others as OTHER."""
+
+    def called(found: re.Match[str]) -> str:
+        them = re.findall(r"\d", found[0])
+        mine = str(slot) in them
+        return OWN * mine + OTHER * (len(them) > mine)
+
+    return re.sub(r"(?:<w\d>)+", called, text)
 
 
 def _groups(cards: Sequence[Card], taken: Collection[str]) -> dict[str, str]:
