@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 BLANK = "____"  # as decide/grammar.py writes what the model is to fill in
 _SIGN = re.compile(r"<([^<>]{1,64})>")
-_WORKLOAD = re.compile(r"<w(\d+)>")
-_CARD = re.compile(r"((?:<[^<>]{1,64}>)*)<w(\d+)>" + BLANK)
+_SLOTS = re.compile(r"((?:<w\d+>)+)")
+# A line that asks who one workload is, <w1> to itself; the last is about all of them.
+_ASKED = re.compile(r"<stance>(<none>|.*?)((?:(?!<w\d)<[^<>]{1,64}>){2,3})<w1>" + BLANK)
 _STATE = re.compile(r"<w(\d+)>" + BLANK + r"((?:<[a-z]+:[^<>]{1,64}>)+)")
 
 
@@ -23,18 +24,30 @@ def told(prompt: str, names: Sequence[str], chosen: Sequence[str] = ()) -> list[
     `names` of the workloads in the prompt's order; only those `chosen` are told of,
     all where none is.
     """
-    if BLANK not in prompt:
+    *lines, now = prompt.split("\n")
+    asked = [found for line in lines if (found := _ASKED.fullmatch(line))]
+    if not asked or len(asked) != len(lines):
         return prompt.splitlines()
-    who, _, now = prompt.partition("<now>")
-    cards = {found[2]: _plain(found[1]) for found in _CARD.finditer(who)}
     states = {found[1]: _plain(found[2]) for found in _STATE.finditer(now)}
-    sentence = re.sub(r"^<[a-z]+>", "", _CARD.sub("", who))
-    lines = [_plain(_named(sentence, names))]
-    for number, card in cards.items():
-        name = _name(number, names)
+    out = [_plain(_sentence([found[1] for found in asked], names))]
+    for slot, found in enumerate(asked, 1):
+        name = _name(str(slot), names)
         if not chosen or name in chosen:
-            lines.append(f"{name} ({card}): {states.get(number, '')}")
-    return [line for line in lines if line]
+            out.append(f"{name} ({_plain(found[2])}): {states.get(str(slot), '')}")
+    return [line for line in out if line]
+
+
+def _sentence(seen: Sequence[str], names: Sequence[str]) -> str:
+    """Return the sentence with names, out of how it reads for each workload."""
+    cut = [_SLOTS.split(text) for text in seen]
+    out = ""
+    for at, text in enumerate(cut[0]):
+        if _SLOTS.fullmatch(text):
+            meant = [one for one, parts in enumerate(cut, 1) if "<w1>" in parts[at]]
+            out += "".join(f" {_name(str(slot), names)}" for slot in meant)
+        else:
+            out += text.replace("<none>", "")
+    return out
 
 
 def answered(
@@ -46,9 +59,12 @@ def answered(
     if BLANK not in prompt or filled is None:
         return answer.splitlines()
     by_name: dict[str, list[str]] = {}
+    row = 1
     for before, fill in zip(prompt.split(BLANK), filled.groups(), strict=False):
+        row += before.count("\n")
         found = re.search(r"<w(\d+)>$", before)
-        name = _name(found[1], names) if found else ""
+        asks = before.rpartition("\n")[2].startswith("<stance>")
+        name = _name(str(row) if asks else found[1], names) if found else ""
         said = by_name.setdefault(name, [])
         if (text := _plain(fill)) and text not in said:
             said.append(text)
@@ -65,11 +81,6 @@ def _grouped(said: dict[str, list[str]], chosen: Sequence[str]) -> list[str]:
         elif not chosen or name in chosen:
             together.setdefault(text, []).append(name)
     return lines + [f"{', '.join(names)}: {text}" for text, names in together.items()]
-
-
-def _named(text: str, names: Sequence[str]) -> str:
-    """Put names in place of the signs for workloads."""
-    return _WORKLOAD.sub(lambda sign: f" {_name(sign[1], names)}", text)
 
 
 def _name(number: str, names: Sequence[str]) -> str:

@@ -88,7 +88,7 @@ class Asker:
         form = self._question(proposal, policy)
         if form is None:
             again = next(self._forms(proposal, policy), ())
-            self._differ(record, "question", proposal.prompt, filled(form or again, {}))
+            self._differ(record, "question", proposal.prompt, filled(again, {}))
             return
         answer = self._answer(form, proposal.model)
         if answer is None:

@@ -160,7 +160,7 @@ class Filler:
                 done += self.tokens(part.text)
             elif isinstance(part, Echo):
                 done += self.tokens(answers[part.name])
-            else:
+            elif isinstance(part, Blank):
                 evaluated += self._catch_up(done)
                 answers[part.name], chosen, more = self._choose(part, done)
                 done += chosen

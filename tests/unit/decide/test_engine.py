@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from vagus.decide.engine import SHIPPED, Engine, Filled, fill_now
-from vagus.decide.grammar import Blank, Text, valid
+from vagus.decide.grammar import Blank, Fresh, Text, valid
 from vagus.decide.prompt import Card, role_form, stance_form
 from vagus.decide.wire import LENGTH, Answer
 from vagus.errors import ModelError, ModelMissing
@@ -49,6 +49,15 @@ def test_same_question_same_answer_with_and_without_the_kept_prefix():
         first = fill_now(engine, FORM)
         fill_now(engine, other)
         assert fill_now(engine, FORM) == first == fill_now(engine, FORM)
+
+
+def test_a_fresh_text_is_answered_as_if_nothing_stood_before_it():
+    other = role_form(Identity(synopsis="fast web server"))
+    alone, before = FORM[:2], (*other, Fresh(), *FORM[:2])
+    with Engine() as engine:
+        answers = fill_now(engine, before)
+        assert answers["standing1"] == fill_now(engine, alone)["standing1"]
+        assert answers["role"] == fill_now(engine, other)["role"]
 
 
 def test_one_at_a_time_in_order_and_urgent_first():

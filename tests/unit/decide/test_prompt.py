@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vagus.decide.grammar import Blank, Echo, Text, filled, valid
+from vagus.decide.grammar import Blank, Echo, Fresh, Text, filled, texts, valid
 from vagus.decide.prompt import (
     SLOTS,
     Card,
@@ -15,6 +15,7 @@ from vagus.decide.prompt import (
     plain,
     read_stances,
     role_form,
+    seen_by,
     signs,
     stance_form,
     stance_of,
@@ -91,6 +92,30 @@ def test_names_and_programs_in_the_sentence_become_slots(sentence, text):
     assert linked(sentence, cards) == text
 
 
+@pytest.mark.parametrize(
+    ("slot", "text"),
+    [
+        (1, "<w1> first, then<w1><w2>,<w2> never"),
+        (2, "<w2> first, then<w1><w2>,<w2> never"),
+        (3, "<w2> first, then<w2>,<w1> never"),
+        (4, "<w2> first, then<w2>,<w2> never"),
+    ],
+)
+def test_a_sentence_is_seen_by_each_workload_as_its_own(slot, text):
+    assert seen_by(slot, "<w1> first, then<w1><w2>,<w3> never") == text
+
+
+def test_who_somebody_is_is_asked_of_the_sentence_and_its_own_card_alone():
+    one, other = card("shop"), card("a", "")
+    changed = Card(
+        "b", "", "backup", "deferrable", True, (Word.BAD,) * 3, (Use.HEAVY,) * 3
+    )
+    asked = [texts(stance_form("shop first", [one, x], True)) for x in (other, changed)]
+    assert asked[0][0] == asked[1][0] and asked[0][1] != asked[1][1]
+    assert [len(text) for text in asked[0]] == [2, 2, len(asked[0][2])]
+    assert filled(asked[0][0], {}) == "<stance><w1> first<web><service><w1>____"
+
+
 def test_a_form_speaks_of_the_workloads_that_exist_and_no_other():
     for count in range(1, SLOTS + 1):
         form = stance_form("x", [card(f"n{i}") for i in range(count)], True)
@@ -122,8 +147,9 @@ def test_answers_are_read_in_order():
 
 
 def test_a_form_is_valid_only_when_every_blank_has_one_of_its_options():
-    form = (Text("a"), Blank("x", ("1", "2")), Echo("x"))
-    assert valid(form, {"x": "1"}) and filled(form, {"x": "1"}) == "a11"
+    form = (Text("a"), Blank("x", ("1", "2")), Fresh(), Echo("x"))
+    assert valid(form, {"x": "1"}) and filled(form, {"x": "1"}) == "a1\n1"
+    assert texts(form) == [form[:2], form[3:]]
     for wrong in ({}, {"x": "3"}, {"x": "1", "y": "1"}):
         assert not valid(form, wrong)
 
