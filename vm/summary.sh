@@ -11,10 +11,10 @@ from pathlib import Path
 
 total = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
 bad = False
-for name in ("host", "vm-7.3", "vm-6.12", "vm-timed"):
+for name in ("host", "vm-7.3", "vm-6.12", "vm-timed", "vm-agent"):
     path = Path(f".output/test/{name}.xml")
     if not path.exists():
-        print(f"  {name:8} did not run to its end; see .output/test/{name}.log")
+        print(f"  {name:8} did not run to its end; see .output/test")
         bad = True
         continue
     suite = tree.parse(path).getroot().find("testsuite")

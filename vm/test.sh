@@ -10,20 +10,28 @@ host="VAGUS_REQUIRE=model,smoke $inside python -m pytest -q tests/unit --junitxm
 [ "$1" = soak ] || host="$host -m 'not soak'"
 # 6.12 has sched_ext off: its tests run there and say "unsupported".
 require=root,vm,kmod,bpf,model,bcc
-# usage: guest CAPABILITIES KERNEL TIER
+# usage: guest CAPABILITIES KERNEL TIER NAME [TESTS ...]
 guest() {
-	echo "VAGUS_REQUIRE=$1 python3 vm/run.py --kernel $2 --smp 2 --name test-$2" \
-		"--timeout $limit -- sh vm/guest-test.sh $3 $2"
+	with="VAGUS_REQUIRE=$1 python3 vm/run.py --kernel $2 --smp 2 --name test-$4"
+	shift 2
+	echo "$with --timeout $limit -- sh vm/guest-test.sh $*"
 }
 # One CPU whose time counts instructions: no other load of the host moves its clock.
 timed() {
 	echo "VAGUS_REQUIRE=$require,scx python3 vm/run.py --icount --memory 3072" \
 		"--name test-timed --timeout $limit -- sh vm/guest-test.sh $1 timed"
 }
+# What is about the agent runs in a guest of its own, after the one that is over soon.
+agent=$(printf ' tests/vm/test_%s.py' cli lens loop loop_sched record_disk)
 # usage: guests [NAME COMMAND]   more parts that run beside them
 guests() {
-	exec python3 vm/abreast.py vm-7.3 "$(guest "$require,scx" 7.3 vm)" \
-		vm-6.12 "$(guest "$require" 6.12 again)" vm-timed "$(timed timed)" "$@"
+	# shellcheck disable=SC2086  # a list
+	exec python3 vm/abreast.py \
+		vm-7.3 "$(guest "$require,scx" 7.3 vm 7.3 tests/vm \
+			$(printf -- '--ignore=%s ' $agent))" \
+		vm-6.12 "$(guest "$require" 6.12 again 6.12)" \
+		vm-rest "$(timed timed) || failed=1; $(guest "$require,scx" 7.3 vm agent $agent) \
+			&& exit \${failed:-0}" "$@"
 }
 case $1 in
 host) rm -f .output/test/host.xml
@@ -38,7 +46,7 @@ soak)
 	for kernel in 7.3 6.12; do
 		printf '  %-8skernel %s\n' VM "$kernel"
 		[ "$kernel" = 7.3 ] && more=,scx || more=
-		sh -c "$(guest "$require$more" "$kernel" soak)" || failed=1
+		sh -c "$(guest "$require$more" "$kernel" soak "$kernel")" || failed=1
 	done
 	printf '  %-8skernel 7.3, icount\n' VM
 	sh -c "$(timed timed-soak)" || failed=1

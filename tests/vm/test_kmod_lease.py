@@ -354,6 +354,7 @@ def test_thread_that_ends_ends_its_lease(module: Module) -> None:
     assert [end.end for end in ends(module, 2, 10 * SLOWNESS)] == ["gone", "gone"]
 
 
+@pytest.mark.once
 def test_what_many_hold_is_dumped_while_it_comes_and_goes(
     module: Module, cgroup: Path
 ) -> None:

@@ -207,6 +207,7 @@ def many_devices() -> Iterator[list[str]]:
     os.close(control)
 
 
+@pytest.mark.once
 @pytest.mark.needs("io_max")
 def test_value_that_cannot_be_read_back_does_not_stay(
     module: Module, cgroup: Path, many_devices: list[str]
@@ -403,6 +404,7 @@ def test_net_admin_alone_may_change_nothing(loaded: str, capability: str) -> Non
     assert "refused 9" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.once
 def test_no_descriptor_stays_open(module: Module, weight: Path) -> None:
     ctypes.CDLL(None).sync()
     before = Path("/proc/sys/fs/file-nr").read_text().split()[0]
