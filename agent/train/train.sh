@@ -51,7 +51,7 @@ if [ "${1:-}" = smoke ]; then
 	exit 0
 fi
 exec 9>&-
-gently="--cool 0.6 --muon-rate 0.004 --adam-rate 0.0008 --role-share 0.4 --text-share 0"
+gently="--cool 0.7 --muon-rate 0.005 --adam-rate 0.001 --role-share 0.35"
 # shellcheck disable=SC2086  # a list
 exec "$venv/bin/python" -m train.main --steps "${STEPS:-12000}" --threads "$threads" \
 	--out "${OUT:-$here/.output/train}" ${ONWARD:+--onward "$ONWARD" $gently} --export "$here/.output/train/vagus.gguf"
