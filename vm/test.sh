@@ -30,8 +30,8 @@ guests() {
 		vm-7.3 "$(guest "$require,scx" 7.3 vm 7.3 tests/vm \
 			$(printf -- '--ignore=%s ' $agent))" \
 		vm-6.12 "$(guest "$require" 6.12 again 6.12)" \
-		vm-rest "$(timed timed) || failed=1; $(guest "$require,scx" 7.3 vm agent $agent) \
-			&& exit \${failed:-0}" "$@"
+		vm-rest "failed=0; $(timed timed) || failed=1
+			$(guest "$require,scx" 7.3 vm agent $agent) || failed=1; exit \$failed" "$@"
 }
 case $1 in
 host) rm -f .output/test/host.xml

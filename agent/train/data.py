@@ -14,7 +14,7 @@ from train.split import Pool
 from train.tasks import Source, situation
 from train.tokens import Tokens
 from train.twins import other_clause, other_role
-from vagus.decide.grammar import Form, Text, pieces, texts
+from vagus.decide.grammar import Form, filled, pieces, texts
 from vagus.decide.prompt import (
     OWN,
     phrase,
@@ -74,15 +74,9 @@ def stance_samples(tokens: Tokens, rng: random.Random, s: Situation) -> list[Sam
     *who, how = texts(form)
     if rng.random() < HOW:
         return [weighted(tokens, how, answers)]
-    # Of whom the sentence speaks there is more to learn.
-    who.sort(key=lambda text: rng.random() + (OWN not in _said(text)))
+    # Of whom the sentence speaks, too, there is more to learn.
+    who.sort(key=lambda text: rng.random() + (filled(text, {}).count(OWN) < 2))
     return [weighted(tokens, text, answers) for text in who[:ASKED]]
-
-
-def _said(text: Form) -> str:
-    """Return the sentence in a question about one workload."""
-    question = text[0].text if isinstance(text[0], Text) else ""
-    return question.rpartition(OWN)[0]
 
 
 def identity(rng: random.Random, p: Program) -> Identity:

@@ -32,23 +32,26 @@ LISTED, COMMON = 5500, 1200  # of the teacher's words that become tokens, common
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--cool", type=float, default=0.6, help="share of them")
+    parser.add_argument("--cool", type=float, help="share of them")
     parser.add_argument("--out", type=Path, default=Path(".output/train"))
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--hidden", type=int, default=384)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--budget", type=int, default=16384, help="tokens a batch")
+    parser.add_argument("--budget", type=int, help="tokens a batch")
     parser.add_argument("--eager", action="store_true", help="do not compile")
     parser.add_argument("--role-share", type=float, default=0.3)
     parser.add_argument("--text-share", type=float, default=0.0)
     parser.add_argument("--start", type=Path, help="an earlier GGUF to begin with")
     parser.add_argument("--onward", type=Path, help="a GGUF to go on with as it is")
-    parser.add_argument("--muon-rate", type=float, default=0.015)
-    parser.add_argument("--adam-rate", type=float, default=0.003)
+    parser.add_argument("--muon-rate", type=float)
+    parser.add_argument("--adam-rate", type=float)
     parser.add_argument("--export", type=Path, help="where the GGUF goes")
+    chosen = {one.name: one.default for one in dataclasses.fields(Run)}
+    for name in ("cool", "seed", "budget", "muon_rate", "adam_rate"):
+        parser.set_defaults(**{name: chosen[name]})
     return parser.parse_args()
 
 

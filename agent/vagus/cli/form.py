@@ -39,14 +39,13 @@ def told(prompt: str, names: Sequence[str], chosen: Sequence[str] = ()) -> list[
 
 def _sentence(seen: Sequence[str], names: Sequence[str]) -> str:
     """Return the sentence with names, out of how it reads for each workload."""
-    cut = [_SLOTS.split(text) for text in seen]
     out = ""
-    for at, text in enumerate(cut[0]):
-        if _SLOTS.fullmatch(text):
-            meant = [one for one, parts in enumerate(cut, 1) if "<w1>" in parts[at]]
+    for same in zip(*map(_SLOTS.split, seen), strict=False):
+        if _SLOTS.fullmatch(same[0]):
+            meant = [slot for slot, text in enumerate(same, 1) if "<w1>" in text]
             out += "".join(f" {_name(str(slot), names)}" for slot in meant)
         else:
-            out += text.replace("<none>", "")
+            out += same[0].replace("<none>", "")
     return out
 
 

@@ -147,7 +147,7 @@ class Filler:
         return answers, evaluated
 
     def _fill(self, form: Form, answers: dict[str, str]) -> int:
-        """Add the answers of one text to those there are; as fill."""
+        """Add one text's answers to those there are; return how many tokens it took."""
         done: list[int] = []  # the text's tokens up to here
         evaluated = 0
         if form and isinstance(form[0], Text):

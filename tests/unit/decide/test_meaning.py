@@ -12,6 +12,7 @@ from train.right import right
 from vagus.decide.engine import SHIPPED
 from vagus.decide.filler import Filler, Native
 from vagus.decide.follow import following
+from vagus.decide.grammar import Echo, Text, merged, texts
 from vagus.decide.prompt import Card, read_stances, stance_form, time_of
 from vagus.flow import Use, Word
 
@@ -43,6 +44,20 @@ def acts(filler, sentence, cards):
     said = read_stances(answers, [c.name for c in cards])
     stances = following(said.standings, cards, True).stances
     return {stance.workload: str(stance.act) for stance in stances}
+
+
+def test_of_a_text_before_the_model_keeps_nothing(filler):
+    asked = stance_form(KEEP.format("a", "b", "c"), [card("a", "web")], True)
+    second = texts(asked)[1]
+    echoed = next(part.name for part in second if isinstance(part, Echo))
+    answers, _ = filler.fill(asked)
+    given = [
+        Text(answers[echoed]) if isinstance(part, Echo) else part for part in second
+    ]
+    kept = list(filler.past)
+    alone, _ = filler.fill(merged(given))
+    assert kept == filler.past
+    assert alone == {name: answers[name] for name in alone}
 
 
 NAMES = [
