@@ -48,6 +48,7 @@ def main() -> None:
     shape = Shape(tokens.size, 64, 2, 2, 128, meaning=32)
     known = knowledge(args.out / "meaning.pt", tokens, shape.meaning)
     run = Run(args.out, STEPS, budget=2048, warm_steps=10, compiled=False)
+    torch.manual_seed(run.seed)
     model = Model(shape, known)
     train(model, batches(tokens, side, 1, run.budget, (0.0, 0.0)), run)
     export(args.out, args.out / "smoke.gguf", half=False)
