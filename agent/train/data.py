@@ -148,7 +148,8 @@ class Batches:
         """Keep what is drawn from."""
         self.tokens, self.pool, self.rng = tokens, pool, rng
         self.budget, self.shares = budget, shares
-        self.source = Source(rng, "train", pool.package_names, CHINESE)
+        names, words = pool.package_names, pool.synonyms
+        self.source = Source(rng, "train", names, CHINESE, synonyms=words)
         self.easy = replace(self.source, easy=True)
         self.whole = True  # whether a question's tokens see each other
         self.drawn = 0  # draws: simple ones come first

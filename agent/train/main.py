@@ -12,13 +12,15 @@ from pathlib import Path
 
 import torch
 
+from train import wordings
 from train.corpus import packages
 from train.data import EASY, batches
 from train.guess import guessed
 from train.meaning import meanings
 from train.model import Model, Shape
 from train.split import Pool, pool, save_known, template_words
-from train.tasks import Source, situation
+from train.synonyms import WordNet, fitting
+from train.tasks import Source, sample_lines, situation
 from train.teacher import Teacher, near_words
 from train.tokens import Tokens, learn
 from train.train import Run, train
@@ -36,7 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path(".output/train"))
     parser.add_argument("--seed", type=int)
     parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--layers", type=int, default=0, help="6, or as the file has")
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--hidden", type=int, default=384)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
@@ -46,6 +48,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--text-share", type=float, default=0.0)
     parser.add_argument("--start", type=Path, help="an earlier GGUF to begin with")
     parser.add_argument("--onward", type=Path, help="a GGUF to go on with as it is")
+    parser.add_argument("--whole", action="store_true", help="read questions whole")
+    parser.add_argument("--wordnet", type=Path, help="folder of its database")
     parser.add_argument("--muon-rate", type=float)
     parser.add_argument("--adam-rate", type=float)
     parser.add_argument("--export", type=Path, help="where the GGUF goes")
@@ -93,6 +97,17 @@ def with_guesses(path: Path, side: Pool) -> Pool:
     return dataclasses.replace(side, guessed=more)
 
 
+def with_synonyms(path: Path, side: Pool, wordnet: Path, seed: int) -> Pool:
+    """Return the pool with words for words, as the teacher lets them pass."""
+    if not path.exists():
+        lines = sample_lines(random.Random(seed))
+        novel = [x for some in wordings.NOVEL.values() for x in some.split("|")]
+        unseen = [word for word in novel if word.isalpha()]
+        table = fitting(WordNet(wordnet), Teacher(), lines, unseen)
+        path.write_text(json.dumps(table))
+    return dataclasses.replace(side, synonyms=json.loads(path.read_text()))
+
+
 def main() -> None:
     args = arguments()
     torch.set_num_threads(args.threads)
@@ -100,6 +115,9 @@ def main() -> None:
     side = pool(programs, out=False)
     save_known(programs, args.out / "held.json")
     side = with_guesses(args.out / "guessed.json", side)
+    if args.wordnet:
+        at = args.out / "synonyms.json"
+        side = with_synonyms(at, side, args.wordnet, args.seed)
     torch.manual_seed(args.seed)
     run = Run(
         args.out,
@@ -116,10 +134,14 @@ def main() -> None:
     if args.onward:
         from train.onward import taken_up
 
-        model, tokens, whole = taken_up(args.onward, args.out / "tokens.json")
+        at = args.out / "tokens.json"
+        model, tokens, whole = taken_up(args.onward, at, args.layers)
+        whole |= args.whole
     else:
         tokens = vocabulary(args.out / "tokens.json", side, args.seed)
-        shape = Shape(tokens.size, args.width, args.layers, args.heads, args.hidden)
+        shape = Shape(
+            tokens.size, args.width, args.layers or 6, args.heads, args.hidden
+        )
         known = knowledge(args.out / "meaning.pt", tokens, shape.meaning)
         model = Model(shape, known)
     if args.start:

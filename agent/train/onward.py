@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gguf
+import torch
 from tokenizers import Tokenizer, decoders, models
 
 from train.export import file_name, weights
@@ -20,10 +21,13 @@ from train.warm import tensors
 from vagus.decide.prompt import signs
 
 
-def taken_up(path: Path, tokens_path: Path) -> tuple[Model, Tokens, bool]:
+def taken_up(
+    path: Path, tokens_path: Path, layers: int = 0
+) -> tuple[Model, Tokens, bool]:
     """Return a GGUF of ours as model and tokens, and if it reads questions whole.
 
-    Its tokens are written to `tokens_path`.  SystemExit where its signs are not ours.
+    Its tokens are written to `tokens_path`.  Layers that it lacks of `layers` come on
+    top, and at first add nothing.  SystemExit where its signs are not ours.
     """
     reader = gguf.GGUFReader(path)
 
@@ -44,7 +48,7 @@ def taken_up(path: Path, tokens_path: Path) -> tuple[Model, Tokens, bool]:
     shape = Shape(
         tokens.size,
         field("llama.embedding_length"),
-        field("llama.block_count"),
+        max(layers, field("llama.block_count")),
         field("llama.attention.head_count"),
         field("llama.feed_forward_length"),
         meaning=1,  # of the teacher it knows nothing
@@ -52,6 +56,16 @@ def taken_up(path: Path, tokens_path: Path) -> tuple[Model, Tokens, bool]:
     )
     model = Model(shape)
     old = tensors(reader)
-    kept = {name: old[file_name(name)] for name in weights(model)}
-    model.load_state_dict(model.state_dict() | kept)
+    model.load_state_dict(model.state_dict() | grown(old, weights(model)))
     return model, tokens, bool(field("vagus.whole"))
+
+
+def grown(
+    old: dict[str, torch.Tensor], fresh: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return the file's weights; a layer that it lacks begins without effect."""
+    for name, values in fresh.items():
+        silent = name.split(".")[-2] in ("o", "down")
+        lacking = torch.zeros_like(values) if silent else values
+        fresh[name] = old.get(file_name(name), lacking)
+    return fresh

@@ -62,8 +62,9 @@ def main() -> None:
 
 
 def check_onward(model: Model, tokens: Tokens, out: Path) -> None:
-    """Exit unless the exported file, taken up again, is the model that was exported."""
-    again, same, whole = taken_up(out / "smoke.gguf", out / "again.json")
+    """Exit unless the exported file, taken up and grown, says what was exported."""
+    more = model.shape.layers + 1
+    again, same, whole = taken_up(out / "smoke.gguf", out / "again.json", more)
     words = " keep the shop fast, 12 backups can wait"
     ids = tokens.encode(f"<stance>{words}<w1>")
     asked = torch.tensor([ids]), torch.tensor([len(ids)])

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from train import wordings, wordings_wide, wordings_zh, wordings_zh_wide
@@ -23,6 +23,7 @@ class Pool:
     by_role: dict[str, list[Program]]
     package_names: Sequence[str]
     guessed: Sequence[Program] = ()  # with a role that the teacher guesses
+    synonyms: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def pool(programs: list[Program], out: bool) -> Pool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -19,12 +19,16 @@ from types import ModuleType
 from train import wordings, wordings_wide, wordings_zh, wordings_zh_wide
 from train.names import PEOPLE, THINGS, invented, program_name, workload_name
 from train.right import Clause, Situation
+from train.synonyms import reworded
 from vagus.decide.prompt import ROLES, SLOTS, Card, Standing, plain, time_of
 from vagus.flow import Use, Word
 
 HELD_SHARE = 6  # one template in so many is held out
 VALID_SHARE = 16  # of the others, one in so many is left for looking at errors
 CONDITION = 0.07  # share of clauses that say when
+REWORDED = 0.5  # share of templates some of whose words are exchanged, if known
+EXCHANGED = 0.25  # share of such words
+OTHER_NOUNS = 0.4  # share of groups called by what nouns.tsv has, in training
 WIDE = {wordings: wordings_wide, wordings_zh: wordings_zh_wide}
 WISHES = {wordings: "wishes.txt", wordings_zh: "wishes_zh.txt"}
 KINDS = {
@@ -66,6 +70,7 @@ class Source:
     packages: Sequence[str]  # names of packages, of this split only
     chinese: float = 0.15  # share
     easy: bool = False  # few workloads, plain clauses by name: what is learned first
+    synonyms: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def situation(source: Source) -> Situation:
@@ -225,7 +230,7 @@ def draw_target(
     by = rng.choices(
         ("name", "program", "role", "time", "rest", "absent"), (62, 7, 16, 5, 8, 2)
     )[0]
-    if by == "role" and (target := _by_role(rng, cards, pool, book)):
+    if by == "role" and (target := _by_role(source, cards, pool, book)):
         return target
     if by == "time":
         times = rng.choice(tuple(book.TIME_NOUNS))
@@ -264,13 +269,17 @@ def _by_program(
 
 
 def _by_role(
-    rng: random.Random, cards: Sequence[Card], pool: Sequence[Card], book: ModuleType
+    source: Source, cards: Sequence[Card], pool: Sequence[Card], book: ModuleType
 ) -> Target | None:
+    rng, split = source.rng, source.split
     known = [card.role for card in pool if card.role in book.ROLE_NOUNS]
     if not known:
         return None
     role = rng.choice(known)
-    noun = rng.choice(book.ROLE_NOUNS[role].split("|"))
+    nouns = book.ROLE_NOUNS[role].split("|")
+    if split == "train" and rng.random() < OTHER_NOUNS:
+        nouns = other_nouns(book).get(role, nouns)
+    noun = rng.choice(nouns)
     spoken = f" {plain(noun.lstrip('#'), 60)} "
     if any(f" {card.name} " in spoken for card in cards):
         return None  # somebody bears that name: it would mean them
@@ -351,25 +360,56 @@ def wishes(book: ModuleType) -> dict[str, list[str]]:
     return kinds
 
 
+@cache
+def other_nouns(book: ModuleType) -> dict[str, list[str]]:
+    """Return more nouns for roles, some of which may mean something else."""
+    nouns: dict[str, list[str]] = {}
+    for line in (Path(__file__).parent / "nouns.tsv").read_text("utf-8").splitlines():
+        role, noun = line.split("\t")
+        if noun.isascii() is (book is wordings):
+            nouns.setdefault(role, []).append(noun)
+    return nouns
+
+
 def _digest(line: str) -> bytes:
     return sha256(line.encode()).digest()
 
 
 def _line(source: Source, book: ModuleType, kind: str) -> str:
     """Return an expanded template of the source's split."""
+    lists = _lists(source, book)
+    lines = templates(book, kind, source.split)
+    if not lines:  # of a rare kind none may serve for validation
+        lines = templates(book, kind, "train")
+    while True:
+        line = expand(source.rng, source.rng.choice(lines), lists)
+        if source.synonyms and source.rng.random() < REWORDED:
+            line = reworded(source.rng, line, source.synonyms, EXCHANGED)
+        if source.split in ("held", "novel") or not held_back(book).fullmatch(line):
+            return line
+
+
+def sample_lines(rng: random.Random, count: int = 4) -> list[str]:
+    """Return every English training template, its choices made in some ways."""
+    source = Source(rng, "train", ())
+    return sorted(
+        {
+            expand(rng, line, _lists(source, wordings))
+            for kind in KINDS
+            for line in templates(wordings, kind, "train")
+            for _ in range(count)
+        }
+    )
+
+
+def _lists(source: Source, book: ModuleType) -> dict[str, str]:
+    """Return the lists of words that templates name, as the split may use them."""
     lists = dict(book.LISTS)
     if source.split == "novel":
         lists |= book.NOVEL
     elif source.split != "held" and source.rng.random() < 0.8:
         lists |= WIDE[book].LISTS
-    lines = templates(book, kind, source.split)
-    if not lines:  # of a rare kind none may serve for validation
-        lines = templates(book, kind, "train")
-    lists = WIDE[book].LISTS | lists
-    while True:
-        line = expand(source.rng, source.rng.choice(lines), lists)
-        if source.split in ("held", "novel") or not held_back(book).fullmatch(line):
-            return line
+    return WIDE[book].LISTS | lists
 
 
 @cache

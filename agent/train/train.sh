@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Train the shipped model from nothing, or (smoke) the whole pipeline in two minutes.
 # usage: train.sh [smoke]      environment: STEPS (12000), THREADS (all), OUT, and
-# ONWARD: a GGUF of ours to go on with gently, as it is, instead of beginning anew.
+# ONWARD: a GGUF of ours to go on with gently, as it is, instead of beginning anew;
+# LAYERS: if it is to have more of them.
 # Needs python3 with venv on the host, and the package lists of `apt-get update`.
 # A smoke run is kept in the cache: a second one of the same code only fetches it.
 set -eu
@@ -50,8 +51,17 @@ if [ "${1:-}" = smoke ]; then
 	fetch
 	exit 0
 fi
+wordnet=$cache/wordnet
+if [ ! -d "$wordnet/usr/share/wordnet" ]; then
+	say WORDNET "synonyms for the wordings (once; 10 MB)"
+	rm -rf "$wordnet"
+	mkdir -p "$wordnet"
+	(cd "$wordnet" && apt-get -qq -o APT::Sandbox::User=root download wordnet-base)
+	dpkg-deb -x "$wordnet"/*.deb "$wordnet"
+fi
 exec 9>&-
-gently="--cool 0.7 --muon-rate 0.005 --adam-rate 0.001 --role-share 0.35"
+gently="--cool 0.7 --muon-rate 0.008 --adam-rate 0.0015 --role-share 0.35 --whole --layers ${LAYERS:-0}"
 # shellcheck disable=SC2086  # a list
 exec "$venv/bin/python" -m train.main --steps "${STEPS:-12000}" --threads "$threads" \
+	--wordnet "$wordnet/usr/share/wordnet" \
 	--out "${OUT:-$here/.output/train}" ${ONWARD:+--onward "$ONWARD" $gently} --export "$here/.output/train/vagus.gguf"

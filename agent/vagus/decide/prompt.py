@@ -212,12 +212,12 @@ def linked(sentence: str, cards: Sequence[Card]) -> str:
             if _linkable(word):
                 found[word] = found.get(word, "") + f"<w{slot}>"
         slots = found | slots
-    slots = _groups(cards, slots) | slots
+    slots = _groups(text, cards, slots) | slots
     slots = {word: them for word, them in slots.items() if word in text}
-    if not slots or text == NOTHING:
+    if not any(slots.values()) or text == NOTHING:
         return text
     words = "|".join(re.escape(word) for word in sorted(slots, key=len, reverse=True))
-    return re.sub(rf" ?(?<!\w)({words})(?!\w)", lambda m: slots[m[1]], text)
+    return re.sub(rf" ?(?<!\w)({words})(?!\w)", lambda m: slots[m[1]] or m[0], text)
 
 
 def seen_by(slot: int, text: str) -> str:
@@ -231,17 +231,20 @@ def seen_by(slot: int, text: str) -> str:
     return re.sub(r"(?:<w\d>)+", called, text)
 
 
-def _groups(cards: Sequence[Card], taken: Collection[str]) -> dict[str, str]:
-    """Return the slots of each noun for a role that somebody here has.
+def _groups(text: str, cards: Sequence[Card], taken: Collection[str]) -> dict[str, str]:
+    """Return the slots of each noun for a role in a text; "" if nobody has the role.
 
-    None where a word of it is somebody's name: "the web server" may mean him.
+    So "database backups" are no databases where nobody makes backups.  No noun counts
+    with a word in it that is somebody's name: "the web server" may mean him.
     """
     names = {word for name in taken for word in name.split()}
     found: dict[str, str] = {}
-    for slot, card in enumerate(cards, 1):
-        for word in _nouns(card.role):
-            if names.isdisjoint(word.split()):
-                found[word] = found.get(word, "") + f"<w{slot}>"
+    for role in GROUPS:
+        having = [slot for slot, card in enumerate(cards, 1) if card.role == role]
+        slots = "".join(f"<w{slot}>" for slot in having)
+        for word in _nouns(role):
+            if word in text and names.isdisjoint(word.split()):
+                found[word] = slots
     return found
 
 

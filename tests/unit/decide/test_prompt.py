@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vagus.decide.grammar import Blank, Echo, Fresh, Text, filled, texts, valid
+from vagus.decide.groups import GROUPS
 from vagus.decide.prompt import (
     SLOTS,
     Card,
@@ -23,6 +24,7 @@ from vagus.decide.prompt import (
     stance_signs,
 )
 from vagus.flow import Act, Identity, Resource, Stance, Use, Word
+from vagus.policy.roles import NAMES
 
 SIGN = re.compile(r"<[^<>]*>")
 HOSTILE = [
@@ -38,8 +40,8 @@ HOSTILE = [
 ]
 
 
-def card(name="shop", program="nginx"):
-    return Card(name, program, "web", "service", False, (Word.OK,) * 3, (Use.IDLE,) * 3)
+def card(name="shop", program="nginx", role="web"):
+    return Card(name, program, role, "service", False, (Word.OK,) * 3, (Use.IDLE,) * 3)
 
 
 def test_signs_are_distinct_and_all_look_like_signs():
@@ -90,6 +92,30 @@ def test_hostile_text_forges_no_sign_anywhere(text):
 def test_names_and_programs_in_the_sentence_become_slots(sentence, text):
     cards = [card("shop"), card("shop-db"), card("wait", ""), card("a", "")]
     assert linked(sentence, cards) == text
+
+
+def test_the_longest_noun_of_a_role_counts_whoever_is_there():
+    shop, tables = card("shop", role="web"), card("tables", role="database")
+    copies = card("copies", role="backup")
+    said = "database backups can wait, the databases cannot"
+    want = " database backups can wait, the<w2> cannot"
+    assert linked(said, [shop, tables]) == want
+    want = "<w3> can wait, the<w2> cannot"
+    assert linked(said, [shop, tables, copies]) == want
+    assert linked(said, [shop]) == f" {said}"
+
+
+def test_nouns_for_roles_are_of_one_role_and_wish_nothing():
+    nouns = [noun for role in GROUPS for noun in GROUPS[role]]
+    assert len(set(nouns)) == len(nouns) > 1500
+    assert GROUPS.keys() <= set(NAMES)
+    for noun in nouns:
+        words = plain(noun, 100).split()
+        assert words and not WISHING.intersection(words), noun
+
+
+WORDS = "first later never wait priority background fast slow all"
+WISHING = set(WORDS.split())
 
 
 @pytest.mark.parametrize(
