@@ -434,7 +434,7 @@ def test_stress_without_stall(
     groups: Callable[[str], Path], scaled: Callable[[int], int]
 ) -> None:
     a, b = groups("a"), groups("b")
-    seconds = scaled(30)
+    seconds = max(120, scaled(30))  # ten minutes in the soak
     with SchedExt(OBJECT) as sched:
         wanted = [stance("a", Act.PROTECT, 2), stance("b", Act.YIELD, 2)]
 
