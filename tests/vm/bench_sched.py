@@ -38,6 +38,9 @@ SECONDS = 2.0
 SETTLE_S = 0.5
 # For shares: what a class had before counts for a second.
 LONG_S = 8.0
+# Who works already would be in the way of those yet to be started, and each works for
+# its own seconds: more or less of them, by scheduler.  So all wait and begin at once.
+START_S, EACH_S = 0.5, 0.15
 # A task that wants 70 % of the CPU, and one that wants little but often.
 HEAVY, LIGHT = ("tick", "10000", "7000"), ("tick", "2000", "100")
 # Part of the CPU that the servers want.
@@ -109,8 +112,15 @@ ARMS: dict[str, Callable[[], AbstractContextManager[None]]] = {
 }
 
 
-def spawn(group: Path, *argv: object, idle: bool = False) -> subprocess.Popen[str]:
-    """Start a program in a cgroup."""
+def soon(count: int) -> int:
+    """Return when so many programs will have been started, to begin at once."""
+    return time.monotonic_ns() + int((START_S + count * EACH_S) * 1e9)
+
+
+def spawn(
+    group: Path, *argv: object, idle: bool = False, start: int = 0
+) -> subprocess.Popen[str]:
+    """Start a program in a cgroup; a load of ours works from `start` on, if given."""
 
     def enter() -> None:
         (group / "cgroup.procs").write_text(str(os.getpid()))
@@ -118,7 +128,11 @@ def spawn(group: Path, *argv: object, idle: bool = False) -> subprocess.Popen[st
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
     return subprocess.Popen(
-        list(map(str, argv)), preexec_fn=enter, stdout=subprocess.PIPE, text=True
+        list(map(str, argv)),
+        preexec_fn=enter,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | ({"START_NS": str(start)} if start else {}),
     )
 
 
@@ -132,15 +146,17 @@ def play(load: str, arm: str) -> dict[str, float]:
     (kind, *want), batch, count = LOADS[load]
     idle = arm == "SCHED_IDLE"
     with server(kind) as asked, ARMS[arm]():
-        seconds = SECONDS + SETTLE_S
+        seconds, start = SECONDS + SETTLE_S, soon(count + 1)
         mode, *rest = batch
         neighbours = [
-            spawn(BATCH, PROGRAM, mode, seconds, *rest, idle=idle) for _ in range(count)
+            spawn(BATCH, PROGRAM, mode, seconds, *rest, idle=idle, start=start)
+            for _ in range(count)
         ]
         if asked:
-            shop = spawn(CLIENT, *FIRST, PROGRAM, "open", seconds, *asked)
+            argv = (CLIENT, *FIRST, PROGRAM, "open", seconds, *asked)
         else:
-            shop = spawn(SHOP, PROGRAM, kind, seconds, *want)
+            argv = (SHOP, PROGRAM, kind, seconds, *want)
+        shop = spawn(*argv, start=start)
         lines = [line.split() for line in shop.communicate()[0].splitlines()]
         rounds = sum(int(process.communicate()[0]) for process in neighbours)
     # What comes first is measured while all start.
@@ -257,13 +273,18 @@ def overhead(arm: str) -> dict[str, float]:
     }
 
 
+def hogs(*groups: Path) -> list[int]:
+    """Let a hog work in each cgroup, all at once; return what each has done."""
+    start = soon(len(groups))
+    some = [spawn(group, PROGRAM, "hog", LONG_S, start=start) for group in groups]
+    return [int(process.communicate()[0]) for process in some]
+
+
 def fairness(arm: str) -> dict[str, float]:
     """Measure weights 100 to 300, and Jain's index over 16 equals."""
     with ARMS[arm](), knobs({SHOP / "cpu.weight": "300"}):
-        two = [spawn(group, PROGRAM, "hog", LONG_S) for group in (BATCH, SHOP)]
-        low, high = (int(process.communicate()[0]) for process in two)
-        many = [spawn(SHOP, PROGRAM, "hog", LONG_S) for _ in range(16)]
-        done = [int(process.communicate()[0]) for process in many]
+        low, high = hogs(BATCH, SHOP)
+        done = hogs(*[SHOP] * 16)
     return {
         "weight 300 to 100": high / low,
         "Jain of 16": sum(done) ** 2 / (16 * sum(d * d for d in done)),
@@ -273,8 +294,7 @@ def fairness(arm: str) -> dict[str, float]:
 def floor(arm: str) -> dict[str, float]:
     """Measure what is left to a neighbour of a task that wants everything."""
     with ARMS[arm]():
-        two = [spawn(group, PROGRAM, "hog", LONG_S) for group in (BATCH, SHOP)]
-        low, high = (int(process.communicate()[0]) for process in two)
+        low, high = hogs(BATCH, SHOP)
     return {"share pct": 100 * low / (low + high)}
 
 
@@ -306,10 +326,6 @@ def setup() -> None:
 def main(repetitions: int, only: list[str]) -> None:
     """Measure and write the rows, after each load."""
     setup()
-    # Else the loads that have begun are in the way of those yet to begin, and each
-    # works for its own seconds: more or less of them, by scheduler.
-    first = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
-    os.sched_setscheduler(0, first, os.sched_param(1))
     normal = ["default", "vagus normal"]
     floors = [arm for arm in ARMS if arm.startswith("vagus ") and arm[-1] in "123"]
     latency = [arm for arm in ARMS if arm not in ("vagus normal", "vagus yield 3")]

@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -231,10 +232,29 @@ static void ping(int64_t end)
 	atomic_fetch_add(total, trips);
 }
 
+/* Wait for START_NS of the environment, on CLOCK_MONOTONIC, for all to begin at once. */
+static int64_t begun(void)
+{
+	const char *said = getenv("START_NS");
+	int64_t start = said ? atoll(said) : 0, now = now_ns(CLOCK_MONOTONIC);
+	struct timespec at = { start / NS, start % NS };
+
+	/* Timers are to be as exact as the scheduler is. */
+	prctl(PR_SET_TIMERSLACK, 1);
+	if (!said)
+		return now;
+	if (now > start) {
+		fprintf(stderr, "sched_load: %lld ms late\n", (long long)(now - start) / 1000000);
+		exit(3);
+	}
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+	return start;
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 2 ? argv[1] : "";
-	int64_t end = now_ns(CLOCK_MONOTONIC);
+	int64_t end = begun();
 	int third = argc > 3 ? atoi(argv[3]) : 1;
 
 	/* Shared with the children. */
