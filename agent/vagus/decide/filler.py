@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import re
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from vagus.decide.grammar import Blank, Echo, Form, Text, texts
 SIGN = re.compile(r"(<[^<>]*>)")
 CONTEXT = 2048  # tokens
 BATCH = 512  # tokens a call, and of a question at most
+KNOWN_MAX = 256  # texts whose answers are kept
 
 
 class Native:
@@ -135,6 +137,8 @@ class Filler:
                 if not SIGN.fullmatch(text):
                     break
                 self.signs[text] = token
+        # What it chose for whole texts: who is who is asked of the same sentence again.
+        self.known: OrderedDict[_Asked, tuple[str, ...]] = OrderedDict()
         self.past: list[int] = []  # tokens in the model's memory
         self.asked = 0  # of them the question, which cannot be kept in part
 
@@ -143,7 +147,17 @@ class Filler:
         answers: dict[str, str] = {}
         evaluated = 0
         for text in texts(form):
-            evaluated += self._fill(text, answers)
+            names = [part.name for part in text if isinstance(part, Blank)]
+            asked = _asked_in(text)
+            if (known := self.known.get(asked)) is None:
+                evaluated += self._fill(text, answers)
+                known = tuple(answers[name] for name in names)
+            answers |= zip(names, known, strict=True)
+            if asked:
+                self.known[asked] = known
+                self.known.move_to_end(asked)
+            if len(self.known) > KNOWN_MAX:
+                self.known.popitem(last=False)
         return answers, evaluated
 
     def _fill(self, form: Form, answers: dict[str, str]) -> int:
@@ -242,6 +256,21 @@ class Filler:
             if piece and any(option.startswith(written + piece) for option in options):
                 return int(token)
         raise ValueError("the model's tokens cannot write any option")
+
+
+# A text as the model sees it: words, and options of blanks whatever their names.
+_Asked = tuple[str | tuple[str, ...], ...]
+
+
+def _asked_in(text: Form) -> _Asked:
+    """Return what a text asks; () where that depends on answers to other texts."""
+    if any(isinstance(part, Echo) for part in text):
+        return ()
+    return tuple(
+        part.options if isinstance(part, Blank) else part.text
+        for part in text
+        if isinstance(part, Blank | Text)
+    )
 
 
 def _nothing(_level: int, _text: bytes, _data: object) -> None:
