@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import gguf
-import torch
 from tokenizers import Tokenizer, decoders, models
 
-from train.export import file_name, weights
+from train.export import weights
 from train.model import Model, Shape
 from train.tokens import Tokens, pieces
-from train.warm import tensors
+from train.warm import grown, tensors
 from vagus.decide.prompt import signs
 
 
@@ -58,14 +57,3 @@ def taken_up(
     old = tensors(reader)
     model.load_state_dict(model.state_dict() | grown(old, weights(model)))
     return model, tokens, bool(field("vagus.whole"))
-
-
-def grown(
-    old: dict[str, torch.Tensor], fresh: dict[str, torch.Tensor]
-) -> dict[str, torch.Tensor]:
-    """Return the file's weights; a layer that it lacks begins without effect."""
-    for name, values in fresh.items():
-        silent = name.split(".")[-2] in ("o", "down")
-        lacking = torch.zeros_like(values) if silent else values
-        fresh[name] = old.get(file_name(name), lacking)
-    return fresh

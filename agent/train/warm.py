@@ -30,13 +30,7 @@ def warm(model: Model, tokens: Tokens, path: Path) -> None:
     reader = gguf.GGUFReader(path)
     old = tensors(reader)
     state = model.state_dict()
-    for name in state:
-        if name.startswith("blocks."):
-            earlier = old.get(file_name(name))
-            if earlier is not None:
-                state[name] = earlier
-            elif name.split(".")[2] in ("o", "down"):
-                state[name] = torch.zeros_like(state[name])
+    state |= grown(old, {x: y for x, y in state.items() if x.startswith("blocks.")})
     state["norm.weight"] = old["output_norm.weight"]
     table, sure = _embeddings(reader, old["token_embd.weight"], tokens)
     known = state["meaning"]
@@ -47,6 +41,18 @@ def warm(model: Model, tokens: Tokens, path: Path) -> None:
     state["map.weight"] = fitted.T.contiguous()
     state["embed.weight"] = torch.where(sure[:, None], table - known @ fitted, 0.0)
     model.load_state_dict(state)
+
+
+def grown(
+    old: dict[str, torch.Tensor], fresh: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return the file's weights; a layer that it lacks begins without effect."""
+    found = {}
+    for name, values in fresh.items():
+        silent = name.split(".")[-2] in ("o", "down")
+        lacking = torch.zeros_like(values) if silent else values
+        found[name] = old.get(file_name(name), lacking)
+    return found
 
 
 def tensors(reader: gguf.GGUFReader) -> dict[str, torch.Tensor]:
