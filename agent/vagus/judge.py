@@ -38,6 +38,7 @@ from vagus.noise import Floor
 from vagus.trial import (
     CLEARLY,
     HURTING,
+    SETTLE,
     SIGNALS,
     Key,
     Name,
@@ -57,7 +58,6 @@ from vagus.wording import Target, effect, quantity, say
 NS = 1_000_000_000
 # All in windows (1 s by default).
 BEFORE = 5
-SETTLE = 1
 WATCH = 4
 PATIENCE = 20  # while the trouble goes on: a backlog takes its time
 WITHDRAW = 3  # one to settle, two to measure; ends early when it hurts
@@ -68,7 +68,6 @@ HISTORY = 30
 QUARANTINE_NS = 60 * NS
 QUARANTINE_MAX_NS = 3600 * NS
 _NUMBERS = [(resource, number) for resource in SIGNALS for number in SIGNALS[resource]]
-USUAL = 30  # fast readings remembered from before a withdrawal
 
 
 class Judge:
@@ -142,6 +141,15 @@ class Judge:
         return effects
 
     @property
+    def watching(self) -> bool:
+        """Say whether something is soon to be withdrawn, for which it must be usual."""
+        return any(t.phase == "watch" for t in self._trials)
+
+    def targets(self) -> set[str]:
+        """Return the workloads whose fast readings glance() looks at."""
+        return {trial.target[0] for trial in self._trials}
+
+    @property
     def asking(self) -> bool:
         """Say whether something is withdrawn now, and fast readings are wanted."""
         return any(t.phase == "withdraw" and not t.ended for t in self._trials)
@@ -152,17 +160,12 @@ class Judge:
         It is compared with its like: of a few waits the longest is often longer than
         of many.  Return True where one was ended: the stance is applied at once.
         """
-        ended = False
+        ended, span_ns = False, fast.end_ns - fast.start_ns
         for trial in self._trials:
             value = self._value(fast, trial.target)
-            if value is None or trial.ended:
-                continue
-            if trial.phase in ("watch", "kept") and trial.age > SETTLE:
-                trial.usual = [*trial.usual[1 - USUAL :], value]
-            elif trial.phase == "withdraw" and trial.testing == trial.target:
+            if value is not None and not trial.ended:
                 noise = self._floor(trial.target).noise(trial.held)
-                most = max(trial.held + CLEARLY * noise, *trial.usual, 0.0)
-                trial.glances = [*trial.glances, value] if value > most else []
+                trial.glance(value, span_ns, noise)
                 ended = ended or trial.ended
         return ended
 

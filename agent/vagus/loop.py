@@ -16,6 +16,7 @@ from datetime import datetime
 
 from vagus.apply.ground import Ground
 from vagus.apply.reflex import Acted, Gate
+from vagus.apply.trouble import concerned
 from vagus.course import Course, aims
 from vagus.errors import VagusError
 from vagus.flow import (
@@ -57,6 +58,8 @@ REFLEX_REST = 20
 # While nobody suffers, and a wake-up would tell if somebody began to, it looks less
 # often: a machine at rest should not pay for who watches it.
 CALM_NS = 300_000_000
+# After so many ticks of it the agent asks for no more of the CPU than anybody.
+CALM_TICKS = 3
 # What wakes us is answered without that rest until so much CPU time is spent; ten
 # seconds of calm earn it again.  So trouble that begins is answered at once, for a
 # second or two even where one reflex takes 12 ms (the emulated guest).
@@ -83,6 +86,9 @@ class Loop:
         self._ended: list[LeaseEnd] = []
         self._attach_ns = self._woken_ns = self._next_reflex = 0
         self._in_vain = 0  # woken looks in a row that called for nothing
+        self._calm_ticks, self._is_urgent = 0, True
+        self._rung: set[str] = set()  # which sensors woke us since the last look
+        self._due_ns = 0  # when the reflex looks although nothing wakes it
         self._begun_ns, self._rested_ns = parts.clock(), 0
         self._spare_ns = SPARE_NS
         self.missing = ""
@@ -158,10 +164,15 @@ class Loop:
         window = self.window
         if "decider" in ready and window is not None and self._answered(window):
             self._hold(window)
-        if any(name.startswith("sensor") for name in ready):
+        if rung := {name for name in ready if name.startswith("sensor")}:
+            self._rung |= rung
+            if "sensor psi" in rung and not self.course.standing:
+                self._urge(False)
             self._reactions.woken(now)
             # What is not drained yet does not wake again: nothing is lost by this.
             soonest = max(self._woken_ns + self._apart(), self._rested_ns)
+            if self.parts.judge.asking:  # readings are compared: not of shorter times
+                soonest = max(soonest, self._begun_ns + self.parts.reflex_ns)
             self._next_reflex = min(self._next_reflex, soonest)
 
     # ------------------------------------------------------------- the six calls
@@ -178,6 +189,8 @@ class Loop:
         effects = self._judge(window)
         acted = self._hold(window)
         self._reactions.looked(self.parts.clock(), bool(acted.granted))
+        self._calm_ticks += 1
+        self._urge(self._calm(window, self._about()))
         return self._record(window, effects)
 
     def _consider(self, window: Window) -> None:
@@ -277,11 +290,22 @@ class Loop:
         """Look at the fast sources alone; tighten what must be, at once."""
         if self.window is None:
             return
-        self._counters["loop.reflexes"] += 1
         begun_ns, used_ns = self.parts.clock(), self.parts.used()
         woken = self._reactions.waiting
-        fast = self.senses.fast(self._tick)
+        about = self._about()
+        rung, self._rung = self._rung, set()
+        heard = self.senses.heard(about)
+        if rung == {"sensor ring"} and not heard and begun_ns < self._due_ns:
+            # Those wait who are to wait.  Time will tell the rest.
+            self._reactions.looked(begun_ns, False)
+            self._woken_ns, self._next_reflex = begun_ns, self._due_ns
+            self._in_vain += 1
+            return
+        self._counters["loop.reflexes"] += 1
+        fast = self.senses.fast(self._tick, about)
         self.parts.judge.glance(fast)
+        calm = self._calm(fast)
+        self._urge(calm)
         acted = self._hold(self.window, fast)
         now = self.parts.clock()
         self._reactions.looked(now, bool(acted.granted))
@@ -293,10 +317,12 @@ class Loop:
         self._spare_ns = min(SPARE_NS, self._spare_ns + earned_ns) - took_ns
         self._begun_ns = begun_ns
         rested_ns = begun_ns + took_ns * rest
-        self._next_reflex = max(begun_ns + self._pace(fast), rested_ns)
+        self._next_reflex = max(begun_ns + self._pace(calm), rested_ns)
+        self._due_ns = self._next_reflex
         self._rested_ns = rested_ns if self._spare_ns < 0 else 0
         if not woken:
-            self._in_vain = 0
+            if begun_ns - self._woken_ns >= self.parts.reflex_ns:
+                self._in_vain = 0
             return
         self._woken_ns = begun_ns
         self._in_vain = 0 if acted.granted else self._in_vain + 1
@@ -306,12 +332,33 @@ class Loop:
         doubled = min(8, max(0, self._in_vain - IN_VAIN))
         return min(APART_NS << doubled, self.parts.reflex_ns)
 
-    def _pace(self, fast: Window) -> int:
+    def _about(self) -> frozenset[str] | None:
+        """Return on whose readings the law and the judge rest; None: on everybody's."""
+        about = concerned(self.course.standing)
+        return None if about is None else about | self.parts.judge.targets()
+
+    def _calm(self, window: Window, about: frozenset[str] | None = None) -> bool:
+        """Say whether none of these (None: nobody) suffers."""
+        return all(
+            word in (Word.OK, Word.UNKNOWN)
+            for name, one in window.workloads.items()
+            if about is None or name in about
+            for word in one.words.values()
+        )
+
+    def _urge(self, calm: bool) -> None:
+        """Ask for more of the CPU when somebody suffers; give it up after a while."""
+        if not calm or self.parts.judge.asking:
+            self._calm_ticks = 0
+        is_urgent = self._calm_ticks < CALM_TICKS
+        if is_urgent != self._is_urgent:
+            self._is_urgent = is_urgent
+            self.parts.urge(is_urgent)
+
+    def _pace(self, calm: bool) -> int:
         """Return after which time the reflex looks again, ns, unless it is woken."""
         wakes = [s.fileno() >= 0 for s in self.parts.sensors if s.name in WAKING]
-        words = (word for one in fast.workloads.values() for word in one.words.values())
-        calm = all(word in (Word.OK, Word.UNKNOWN) for word in words)
-        if calm and wakes and all(wakes):
+        if calm and wakes and all(wakes) and not self.parts.judge.watching:
             return max(self.parts.reflex_ns, CALM_NS)
         return self.parts.reflex_ns
 

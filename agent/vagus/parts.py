@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -92,6 +92,9 @@ class Parts:
     spare: Callable[[Policy], Decider]  # for when the policy's decider breaks
     attach: Callable[[], str]  # tries to get the module; why not
     model: Callable[[], dict[str, int]] = dict  # counters of the engine
+    # Has the sensors read these workloads alone; None: everybody, and the machine.
+    narrow: Callable[[Collection[str] | None], None] = lambda names: None
+    urge: Callable[[bool], None] = lambda is_urgent: None  # the agent's own share
     roles: Roles | None = None
     reward: Callable[[Effect], object] = lambda effect: None
     describe: Callable[[Found], Identity] = lambda found: found.identity

@@ -9,15 +9,21 @@ Below the first octave (4.1 us) all that is known is "less"; above the last
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
+from operator import sub
 
 ERROR = 0.12  # at most, between the first and the last bucket
 COUNTER = 1 << 32  # counts wrap here
 
 
 def grown(now: Sequence[int], before: Sequence[int]) -> list[int]:
-    """Return how much each count grew; counts wrap at 2^32."""
-    return [(a - b) % COUNTER for a, b in zip(now, before, strict=True)]
+    """Return how much each of as many counts grew; counts wrap at 2^32."""
+    counts = list(map(sub, now, before))
+    if min(counts, default=0) < 0:
+        return [count % COUNTER for count in counts]
+    return counts
 
 
 def percentiles(
@@ -29,17 +35,9 @@ def percentiles(
 
     `counts` holds at least one value.
     """
-    total = sum(counts)
-    ranks = [max(1, -(-round(share * total * 1e6) // 1_000_000)) for share in shares]
-    found: list[float] = []
-    passed = 0
-    for count, bound in zip(counts, bounds, strict=True):
-        passed += count
-        while len(found) < len(ranks) and passed >= ranks[len(found)]:
-            found.append(middle(bound))
-        if len(found) == len(ranks):
-            break
-    return found
+    passed = list(accumulate(counts))
+    ranks = [-(-round(share * passed[-1] * 1e6) // 1_000_000) for share in shares]
+    return [middle(bounds[bisect_left(passed, max(1, rank))]) for rank in ranks]
 
 
 def middle(bound: tuple[int, int]) -> float:

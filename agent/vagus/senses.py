@@ -7,7 +7,7 @@ Joins discovery, sensors and windowers; keeps events until they are recorded.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -38,6 +38,7 @@ class Senses:
         self.parts = parts
         self.found: dict[str, Found] = {}
         self._known: Mapping[str, Found] | None = None
+        self._about: dict[str, Found] = {}  # the part of them looked at between ticks
         self.dropped = 0  # events that fitted into no record
         self._events: list[Event] = []
         self._contested: set[tuple[str, str, str]] = set()
@@ -52,11 +53,26 @@ class Senses:
         roles = self._roles(policy)
         return self.parts.windower.build(tick, samples, self.found, roles, states)
 
-    def fast(self, tick: int) -> Window:
-        """Read the fast sources alone; return the window since this was last done."""
-        self._take_events(s for s in self.parts.sensors if s.name in WAKING)
+    def heard(self, about: Collection[str] | None) -> bool:
+        """Take what the waking sensors tell; say if it is of these (None: of any)."""
+        told = self._take_events(s for s in self.parts.sensors if s.name in WAKING)
+        return bool(told) if about is None else not told.isdisjoint(about)
+
+    def fast(self, tick: int, about: Collection[str] | None = None) -> Window:
+        """Read the fast sources alone; return the window since this was last done.
+
+        `about`: whom alone to look at, None for everybody.  Who was left out before
+        begins anew: nothing is told of what went on meanwhile as if it were now.
+        """
+        found: Mapping[str, Found] = self.found
+        if about is not None:
+            some = {name: one for name, one in found.items() if name in about}
+            # The same object for as long as it is the same: windows go by that.
+            found = self._about = self._about if self._about == some else some
+        self.parts.narrow(about)
         samples, states = self._read(s for s in self.parts.sensors if s.name in FAST)
-        return self.parts.fast.build(tick, samples, self.found, {}, states)
+        self.parts.narrow(None)
+        return self.parts.fast.build(tick, samples, found, {}, states)
 
     def begin_anew(self) -> None:
         """Let sensors that were exchanged follow from the beginning."""
@@ -135,12 +151,16 @@ class Senses:
             states[sensor.name] = sensor.state()
         return samples, states
 
-    def _take_events(self, sensors: Iterable[Sensor]) -> None:
+    def _take_events(self, sensors: Iterable[Sensor]) -> set[str]:
+        """Take in what sensors tell; return of whom that is."""
+        told = set()
         for sensor in sensors:
             for event in sensor.events():
                 if event.kind == "exec":
                     self._touched.append(event.cgroup_id)
                 self._keep(event)
+                told.add(event.workload)
+        return told
 
     def _keep(self, event: Event) -> None:
         """Keep an event for the record, unless there are enough of its like."""

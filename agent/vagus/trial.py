@@ -31,6 +31,11 @@ CLEARLY = 2.0
 HURTING = 2  # windows in a row that are clearly worse end a withdrawal early
 DOUBTS = 2  # withdrawals that may leave it open
 GLANCES = 3  # in a row; each costs 100 ms without the stance
+SETTLE = 1  # windows
+USUAL = 30  # fast readings remembered from before a withdrawal
+# Over how long such a reading is taken: of less there are few waits, and one tells
+# too much; what is usual must not be of much more than what it is compared with.
+SHORTEST_NS, LONGEST_NS = 80_000_000, 250_000_000
 BAD = (Word.BAD, Word.CRITICAL)
 
 
@@ -62,6 +67,17 @@ class Trial(msgspec.Struct):
     def ended(self) -> bool:
         """Say whether fast readings have ended a withdrawal."""
         return len(self.glances) >= GLANCES
+
+    def glance(self, value: float, span_ns: int, noise: float) -> None:
+        """Take in a fast reading of the target, over `span_ns`."""
+        if span_ns < SHORTEST_NS:
+            return
+        if self.phase == "withdraw" and self.testing == self.target:
+            most = max(self.held + CLEARLY * noise, *self.usual, 0.0)
+            self.glances = [*self.glances, value] if value > most else []
+        is_usual = self.phase in ("watch", "kept") and self.age > SETTLE
+        if is_usual and span_ns <= LONGEST_NS:
+            self.usual = [*self.usual[1 - USUAL :], value]
 
     def concerns(self, workload: str) -> bool:
         """Say whether a workload is the objective or has one of the stances."""

@@ -90,6 +90,7 @@ class Windower:
         self._policy = policy
         self._clock = clock
         self._bounds = abi.hist_bounds_ns()
+        self._levels: dict[str, Mapping[str, Sequence[float]]] = {}  # by entry
         self._tracks: dict[str, _Track] = {}
         self._lost: dict[str, int] = {}
         self._end_ns = 0
@@ -99,6 +100,7 @@ class Windower:
     def set_policy(self, policy: Policy) -> None:
         """Judge by other thresholds from now on; nothing is forgotten."""
         self._policy = policy
+        self._levels.clear()
 
     def telling(self, workload: str) -> Mapping[str, str]:
         """Return, by resource, the number that made a workload's last word."""
@@ -248,7 +250,9 @@ class Windower:
         seen: bool,
     ) -> dict[str, Word]:
         """Return how a workload suffers, each resource by its worst signal."""
-        levels = self._policy.levels(one.policy)
+        levels = self._levels.get(one.policy)
+        if levels is None:
+            levels = self._levels[one.policy] = self._policy.levels(one.policy)
         counted = enough(numbers)
         found = {}
         for resource in Resource:

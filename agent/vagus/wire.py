@@ -8,7 +8,7 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -186,6 +186,16 @@ class Wiring:
         tables = [one for one in self.sensors if isinstance(one, TableSensor)]
         return [name for table in tables for name in table.active()]
 
+    def urge(self, is_urgent: bool) -> None:
+        """Give the agent more of the CPU, or no more than anybody."""
+        own.urge(self.own, is_urgent)
+
+    def narrow(self, names: Collection[str] | None) -> None:
+        """Have files read of these workloads alone; None: of everybody."""
+        for sensor in self.sensors:
+            if isinstance(sensor, PsiSensor):
+                sensor.only = names
+
     def close_sensors(self) -> None:
         """Give everything back."""
         for sensor in self.sensors:
@@ -326,6 +336,8 @@ def agent(options: Options) -> Iterator[Loop]:
                 spare=wiring.spare,
                 attach=wiring.attach,
                 model=wiring.model_counters,
+                narrow=wiring.narrow,
+                urge=wiring.urge,
                 roles=wiring,
                 reward=wiring.reward,
                 describe=describer.describe,

@@ -64,13 +64,12 @@ def worst(
 
     UNKNOWN where none is there.
     """
-    there = [key for key in signals if key in numbers and key in levels]
-    if not there:
-        return UNKNOWN, UNKNOWN
-    return (
-        max(level(numbers[key], levels[key]) for key in there),
-        max(level(numbers[key], levels[key], MARGIN) for key in there),
-    )
+    plain = calm = UNKNOWN
+    for key in signals:
+        if key in numbers and key in levels:
+            plain = max(plain, level(numbers[key], levels[key]))
+            calm = max(calm, level(numbers[key], levels[key], MARGIN))
+    return plain, calm
 
 
 def telling(

@@ -48,6 +48,14 @@ def window(tick: int, waits_ns: Mapping[str, float]) -> Window:
     return Window(tick, tick * 10**9, (tick + 1) * 10**9, workloads, {})
 
 
+def glimpse(wait_ms: float, span_ms: int = 100) -> Window:
+    """Return what the reflex sees between ticks."""
+    start_ns = 99 * 10**9
+    end_ns = start_ns + span_ms * 1_000_000
+    seen = window(99, {"shop": wait_ms * MS})
+    return replace(seen, start_ns=start_ns, end_ns=end_ns)
+
+
 class World:
     """The judge in a closed loop with a machine that obeys, `plant`."""
 
@@ -162,14 +170,15 @@ def test_judge_glance_ends_a_withdrawal_that_clearly_hurts():
     world.standing = [PROTECT]
     while not world.judge.withheld(world.standing):
         world.run(1)
-    assert not world.judge.glance(window(99, {"shop": 2.1 * MS}))
+    assert not world.judge.glance(glimpse(2.1))
     assert world.judge.withheld(world.standing)
     assert world.judge.asking
     for waits_ms, ended in ((44, False), (2, False), (44, False), (45, False)):
-        assert world.judge.glance(window(99, {"shop": waits_ms * MS})) == ended
-    assert world.judge.glance(window(99, {"shop": 46 * MS}))
+        assert not world.judge.glance(glimpse(2, span_ms=79))  # says nothing
+        assert world.judge.glance(glimpse(waits_ms)) == ended
+    assert world.judge.glance(glimpse(46))
     assert not world.judge.withheld(world.standing) and not world.judge.asking
-    world.judge.glance(window(99, {"shop": 2 * MS}))  # it is applied again by now
+    world.judge.glance(glimpse(2))  # it is applied again by now
     world.run(1)
     assert world.outcomes() == [Outcome.KEPT]
     assert "45.00 ms while it was withdrawn" in world.effects[-1].sentence
@@ -182,10 +191,13 @@ def test_judge_glance_expects_of_few_waits_what_it_has_seen_of_few():
     world.standing = [PROTECT]
     while not world.judge.withheld(world.standing):
         world.run(1)
-        world.judge.glance(window(99, {"shop": 30 * MS}))
+        world.judge.glance(glimpse(30))
+        world.judge.glance(glimpse(40, span_ms=20))  # of a shorter time: not compared
+        world.judge.glance(glimpse(40, span_ms=300))  # nor of a longer one
     for _ in range(10):
-        assert not world.judge.glance(window(99, {"shop": 30 * MS}))
+        assert not world.judge.glance(glimpse(30))
     assert world.judge.withheld(world.standing)
+    assert [world.judge.glance(glimpse(39)) for _ in range(3)] == [False, False, True]
 
 
 def test_judge_calls_it_coincident_when_the_trouble_ended_by_itself():

@@ -9,7 +9,7 @@ import itertools
 import json
 import os
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -292,6 +292,35 @@ def test_loop_protects_who_suffers_and_records_each_step(bench):
     granted = [lease for r in bench.records for lease in r.granted]
     assert {lease.setting.workload for lease in granted} == {"shop", "build"}
     assert all(lease.old == "100" for lease in granted)
+
+
+def test_reflex_looks_at_whom_the_stances_are_for(bench):
+    looked, fast = [], bench.loop.senses.fast
+    asked: list[Collection[str] | None] = []
+    bench.loop.parts.narrow = asked.append
+    bench.loop.senses.fast = lambda *about: looked.append(fast(*about)) or looked[-1]
+    bench.run(6)
+    assert {s.act for s in bench.loop.course.standing} == {Act.PROTECT, Act.YIELD}
+    assert set(looked[-1].workloads) == {"shop"}
+    assert asked[-2:] == [{"shop"}, None]
+    # Where nobody is protected it is for all: a yield may be for whoever suffers.
+    bench.loop.parts.decider = Scripted(Stance("build", Act.YIELD, Resource.CPU, 2))
+    bench.machine.now += S
+    bench.loop.tick()
+    bench.run(4)
+    assert set(looked[-1].workloads) == {"shop", "build"}
+
+
+def test_who_was_not_looked_at_is_told_of_anew(bench):
+    bench.loop.tick()
+    for about in (None, None, {"shop"}, {"shop"}):
+        bench.machine.now += S // 10
+        window = bench.loop.senses.fast(1, about)
+    assert "psi_cpu_some_pct" in window.workloads["shop"].numbers
+    bench.machine.now += S // 10
+    both = bench.loop.senses.fast(1).workloads
+    assert "psi_cpu_some_pct" in both["shop"].numbers
+    assert "psi_cpu_some_pct" not in both["build"].numbers
 
 
 def test_loop_judges_what_it_did_kept(bench):

@@ -6,9 +6,14 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from msgspec.structs import replace
 from tests.unit.test_loop import Bench, S
 
-from vagus.loop import IN_VAIN
+from vagus.flow import Event
+from vagus.judge import Judge
+from vagus.loop import CALM_TICKS, IN_VAIN
+
+WAIT = Event(0, "ring", "runq", "shop", 7, 1, 1, "nginx", 3e7, "ns")
 
 
 @pytest.fixture
@@ -64,6 +69,11 @@ def test_reflex_looks_less_often_while_nobody_suffers_and_a_wake_up_would_tell(b
     machine.fileno = lambda: 7
     machine.now += S // 10
     assert pace_ms() == 300
+    loop.parts.judge = Mock(asking=False, watching=True, targets=set)
+    loop.parts.judge.withheld.return_value = frozenset()
+    machine.now += S // 10
+    assert pace_ms() == 100  # what is usual is learned before it is asked
+    loop.parts.judge = Judge()
     machine.load = 1.0
     machine.number = lambda name: 100.0  # what was done does not help any more
     paces = []
@@ -71,6 +81,59 @@ def test_reflex_looks_less_often_while_nobody_suffers_and_a_wake_up_would_tell(b
         machine.now += S // 10
         paces.append(pace_ms())
     assert paces[-1] == 100
+
+
+def test_waits_of_those_who_are_to_wait_wake_nobody(bench):
+    """The ring tells of whoever waits; of them nothing is to be done."""
+    bench.run(6)
+    loop, machine = bench.loop, bench.machine
+    loop.parts.used = lambda: 0
+
+    def looks(name: str, source: str = "ring") -> int:
+        machine.now += S // 10
+        loop.reflex()
+        before, event = loop._counters["loop.reflexes"], replace(WAIT, workload=name)
+        machine.events_waiting = [event]
+        machine.now += S // 50
+        loop._woken({f"sensor {source}"})
+        loop.reflex()
+        assert loop._next_reflex <= machine.now + S // 10
+        return loop._counters["loop.reflexes"] - before
+
+    assert looks("build") == 0
+    assert looks("shop") == 1
+    assert looks("", "psi") == 1  # pressure does not say whose it is
+    loop.tick()
+    assert [e.workload for e in bench.records[-1].events].count("build") == 1
+
+
+def test_readings_that_are_compared_are_not_of_shorter_times(bench):
+    bench.run(6)
+    loop, machine = bench.loop, bench.machine
+    loop.parts.used = lambda: 0
+    for asking, apart_ms in ((False, 0), (True, 80)):
+        loop.parts.judge = Mock(asking=asking, watching=False, targets=set)
+        loop.parts.judge.withheld.return_value = frozenset()
+        machine.now += S // 10
+        loop.reflex()
+        machine.now += S // 50
+        loop._woken({"sensor psi"})
+        assert max(0, loop._next_reflex - machine.now) == apart_ms * 1_000_000
+
+
+def test_agent_asks_for_more_of_the_cpu_only_while_somebody_suffers(bench):
+    asked: list[bool] = []
+    bench.loop.parts.urge = asked.append
+    bench.machine.load = 0.0
+    bench.run(CALM_TICKS + 2)
+    assert asked == [False]
+    bench.loop._woken({"sensor psi"})  # before it is known who suffers
+    assert asked == [False, True]
+    bench.run(CALM_TICKS + 2)
+    assert asked == [False, True, False]
+    bench.machine.load = 1.0
+    bench.run(2)
+    assert asked[3:] == [True]
 
 
 def test_trouble_that_begins_is_answered_without_rest_for_a_while(bench):

@@ -15,9 +15,12 @@ from pathlib import Path
 import msgspec
 
 CONTROLLERS = ("cpu", "memory")
-# Among the machine's services: enough for a loop that needs a few per cent, and no
-# more, since the engine's share comes out of it as well.
+# Among the machine's services, while somebody suffers: enough for a loop that needs a
+# few per cent, and no more, since the engine's share comes out of it as well.
 WEIGHT = 400
+# While nobody does: as any other.  With 400 a request that came during a tick waited
+# for all of it on one CPU.
+CALM_WEIGHT = 100
 # Inside: the loop before the engine, always.
 LOOP_WEIGHT = 10_000
 # Enough for the loop's working set (60 MB is its budget).
@@ -106,6 +109,14 @@ def cpu_max(cap_pct: float) -> str:
     share = cap_pct / 100
     period_us = min(LONGEST_US, max(LEAST_US, round(RUN_US / share)))
     return f"{max(LEAST_US, round(share * period_us))} {period_us}"
+
+
+def urge(own: Own, is_urgent: bool) -> None:
+    """Give the agent the share for trouble, or the one for calm."""
+    if own.folder is not None:
+        with contextlib.suppress(OSError):  # a controller that is not given to us
+            weight = WEIGHT if is_urgent else CALM_WEIGHT
+            (own.folder / "cpu.weight").write_text(str(weight))
 
 
 def place_engine(own: Own, pid: int) -> bool:

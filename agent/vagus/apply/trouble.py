@@ -13,7 +13,7 @@ is done makes stances count one strength more, until it is over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -54,6 +54,17 @@ def beneficiaries(
     protected = {s.workload for s in about if s.act is Act.PROTECT}
     yielding = {s.workload for s in about if s.act is Act.YIELD}
     return protected or set(names) - yielding
+
+
+def concerned(stances: Collection[Stance]) -> frozenset[str] | None:
+    """Return whose words these stances rest on; None where it is everybody's."""
+    found: set[str] = set()
+    for resource in {s.resource for s in stances if s.act is not Act.LEAVE}:
+        protected = beneficiaries(stances, resource, ())
+        if not protected:
+            return None
+        found |= protected
+    return frozenset(found)
 
 
 def worst(window: Window, names: Iterable[str], resource: Resource) -> Word:

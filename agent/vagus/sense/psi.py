@@ -13,7 +13,7 @@ import errno
 import os
 import select
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from vagus.flow import Event, Sample, SourceState
@@ -51,6 +51,8 @@ class PsiSensor:
         self._clock = clock
         self._wish = f"some {stall_us} {window_us}\0".encode()
         self._workloads: dict[str, tuple[str, int]] = {}
+        # Between ticks: whom alone to read, and not the machine; None: everybody.
+        self.only: Collection[str] | None = None
         self._epoll = select.epoll()
         self._triggers: dict[int, str] = {}
         self._no_trigger = ""
@@ -68,10 +70,11 @@ class PsiSensor:
         """Return stall totals in microseconds, of the machine under ''."""
         now = self._clock()
         samples: list[Sample] = []
-        for resource in RESOURCES:
-            data = self._machine.read("/pressure", resource, 512)
-            samples += self._samples("", resource, data, now)
-        named = self._active()
+        if self.only is None:
+            for resource in RESOURCES:
+                data = self._machine.read("/pressure", resource, 512)
+                samples += self._samples("", resource, data, now)
+        named = self._active() if self.only is None else self.only
         for name in self._workloads if named is None else named:
             if name not in self._workloads:
                 continue

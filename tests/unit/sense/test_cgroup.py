@@ -158,6 +158,10 @@ def test_psi_reads_only_who_is_active(tree):
     sensor = PsiSensor(tree.root, tree.proc, triggers=False, active=lambda: ["a", "x"])
     sensor.follow({"a": ("/a", 1), "b": ("/b", 2)})
     assert {s.workload for s in sensor.read()} == {"", "a"}
+    sensor.only = {"b"}
+    assert {s.workload for s in sensor.read()} == {"b"}
+    sensor.only = None
+    assert {s.workload for s in sensor.read()} == {"", "a"}
     sensor.close()
 
 
