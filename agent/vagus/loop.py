@@ -31,7 +31,6 @@ from vagus.flow import (
     Setting,
     Stance,
     Window,
-    Word,
 )
 from vagus.parts import Parts
 from vagus.policy.knobs import LEAVE_ALONE_NS
@@ -40,6 +39,7 @@ from vagus.policy.trust import own_bounds
 from vagus.reaction import Reactions
 from vagus.senses import WAKING, Senses
 from vagus.settings import Facts, verify_settings
+from vagus.urgency import BEARABLE, GOOD, Urgency, all_have
 from vagus.wake import Waker
 from vagus.wishes import advice_taken
 
@@ -58,8 +58,6 @@ REFLEX_REST = 20
 # While nobody suffers, and a wake-up would tell if somebody began to, it looks less
 # often: a machine at rest should not pay for who watches it.
 CALM_NS = 300_000_000
-# After so many ticks of it the agent asks for no more of the CPU than anybody.
-CALM_TICKS = 3
 # What wakes us is answered without that rest until so much CPU time is spent; ten
 # seconds of calm earn it again.  So trouble that begins is answered at once, for a
 # second or two even where one reflex takes 12 ms (the emulated guest).
@@ -86,7 +84,7 @@ class Loop:
         self._ended: list[LeaseEnd] = []
         self._attach_ns = self._woken_ns = self._next_reflex = 0
         self._in_vain = 0  # woken looks in a row that called for nothing
-        self._calm_ticks, self._is_urgent = 0, True
+        self._urgency = Urgency(lambda is_urgent: self.parts.urge(is_urgent))
         self._rung: set[str] = set()  # which sensors woke us since the last look
         self._due_ns = 0  # when the reflex looks although nothing wakes it
         self._begun_ns, self._rested_ns = parts.clock(), 0
@@ -167,7 +165,7 @@ class Loop:
         if rung := {name for name in ready if name.startswith("sensor")}:
             self._rung |= rung
             if "sensor psi" in rung and not self.course.standing:
-                self._urge(False)
+                self._urgency.need(True)
             self._reactions.woken(now)
             # What is not drained yet does not wake again: nothing is lost by this.
             soonest = max(self._woken_ns + self._apart(), self._rested_ns)
@@ -179,6 +177,7 @@ class Loop:
 
     def tick(self) -> Record:
         """Do everything once; return what is on record."""
+        begun_ns, used_ns = self.parts.clock(), self.parts.used()
         self._counters["loop.ticks"] += 1
         self._tick += 1
         self._attach()
@@ -189,8 +188,9 @@ class Loop:
         effects = self._judge(window)
         acted = self._hold(window)
         self._reactions.looked(self.parts.clock(), bool(acted.granted))
-        self._calm_ticks += 1
-        self._urge(self._calm(window, self._about()))
+        self._urgency.ticked()
+        took_ns = self.parts.used() - used_ns
+        self._need(window, self.parts.clock() - begun_ns - took_ns)
         return self._record(window, effects)
 
     def _consider(self, window: Window) -> None:
@@ -304,8 +304,6 @@ class Loop:
         self._counters["loop.reflexes"] += 1
         fast = self.senses.fast(self._tick, about)
         self.parts.judge.glance(fast)
-        calm = self._calm(fast)
-        self._urge(calm)
         acted = self._hold(self.window, fast)
         now = self.parts.clock()
         self._reactions.looked(now, bool(acted.granted))
@@ -313,11 +311,12 @@ class Loop:
         # Its CPU time counts: who had to wait for a CPU should not wait longer still.
         rest = ASKING_REST if self.parts.judge.asking else REFLEX_REST
         took_ns = self.parts.used() - used_ns
+        self._need(fast, now - begun_ns - took_ns)
         earned_ns = (begun_ns - self._begun_ns) // rest
         self._spare_ns = min(SPARE_NS, self._spare_ns + earned_ns) - took_ns
         self._begun_ns = begun_ns
         rested_ns = begun_ns + took_ns * rest
-        self._next_reflex = max(begun_ns + self._pace(calm), rested_ns)
+        self._next_reflex = max(begun_ns + self._pace(fast), rested_ns)
         self._due_ns = self._next_reflex
         self._rested_ns = rested_ns if self._spare_ns < 0 else 0
         if not woken:
@@ -337,27 +336,15 @@ class Loop:
         about = concerned(self.course.standing)
         return None if about is None else about | self.parts.judge.targets()
 
-    def _calm(self, window: Window, about: frozenset[str] | None = None) -> bool:
-        """Say whether none of these (None: nobody) suffers."""
-        return all(
-            word in (Word.OK, Word.UNKNOWN)
-            for name, one in window.workloads.items()
-            if about is None or name in about
-            for word in one.words.values()
-        )
+    def _need(self, window: Window, waited_ns: int) -> None:
+        """Ask for more of the CPU where it is urgent, by a window or a reading."""
+        suffers = not all_have(BEARABLE, window, self._about())
+        self._urgency.need(suffers or self.parts.judge.asking, waited_ns)
 
-    def _urge(self, calm: bool) -> None:
-        """Ask for more of the CPU when somebody suffers; give it up after a while."""
-        if not calm or self.parts.judge.asking:
-            self._calm_ticks = 0
-        is_urgent = self._calm_ticks < CALM_TICKS
-        if is_urgent != self._is_urgent:
-            self._is_urgent = is_urgent
-            self.parts.urge(is_urgent)
-
-    def _pace(self, calm: bool) -> int:
+    def _pace(self, fast: Window) -> int:
         """Return after which time the reflex looks again, ns, unless it is woken."""
         wakes = [s.fileno() >= 0 for s in self.parts.sensors if s.name in WAKING]
+        calm = all_have(GOOD, fast)
         if calm and wakes and all(wakes) and not self.parts.judge.watching:
             return max(self.parts.reflex_ns, CALM_NS)
         return self.parts.reflex_ns

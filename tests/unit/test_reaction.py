@@ -9,9 +9,10 @@ import pytest
 from msgspec.structs import replace
 from tests.unit.test_loop import Bench, S
 
-from vagus.flow import Event
+from vagus.flow import Event, Window
 from vagus.judge import Judge
-from vagus.loop import CALM_TICKS, IN_VAIN
+from vagus.loop import IN_VAIN
+from vagus.urgency import CALM_TICKS
 
 WAIT = Event(0, "ring", "runq", "shop", 7, 1, 1, "nginx", 3e7, "ns")
 
@@ -131,9 +132,31 @@ def test_agent_asks_for_more_of_the_cpu_only_while_somebody_suffers(bench):
     assert asked == [False, True]
     bench.run(CALM_TICKS + 2)
     assert asked == [False, True, False]
+    bench.machine.wait_pct = lambda: 15.0
+    bench.run(3)
+    assert bench.loop.window.workloads["shop"].words["cpu"] == "warm"
+    assert len(asked) == 3
+    del bench.machine.wait_pct
     bench.machine.load = 1.0
     bench.run(2)
     assert asked[3:] == [True]
+
+
+def test_agent_that_has_to_wait_itself_asks_for_more(bench):
+    asked: list[bool] = []
+    loop, machine = bench.loop, bench.machine
+    loop.parts.urge = asked.append
+    machine.load = 0.0
+    bench.run(CALM_TICKS + 2)
+    window = loop.senses.window
+
+    def waits(*args: object) -> Window:
+        machine.now += 60_000_000
+        return window(*args)
+
+    loop.senses.window = waits
+    bench.run(1)
+    assert asked == [False, True]
 
 
 def test_trouble_that_begins_is_answered_without_rest_for_a_while(bench):

@@ -18,9 +18,9 @@ CONTROLLERS = ("cpu", "memory")
 # Among the machine's services, while somebody suffers: enough for a loop that needs a
 # few per cent, and no more, since the engine's share comes out of it as well.
 WEIGHT = 400
-# While nobody does: as any other.  With 400 a request that came during a tick waited
-# for all of it on one CPU.
-CALM_WEIGHT = 100
+# While nobody does: less than any other.  With 400 a request that came during a tick
+# waited for all of it on one CPU.
+CALM_WEIGHT = 20
 # Inside: the loop before the engine, always.
 LOOP_WEIGHT = 10_000
 # Enough for the loop's working set (60 MB is its budget).

@@ -64,7 +64,7 @@ def concerned(stances: Collection[Stance]) -> frozenset[str] | None:
         if not protected:
             return None
         found |= protected
-    return frozenset(found)
+    return frozenset(found) or None
 
 
 def worst(window: Window, names: Iterable[str], resource: Resource) -> Word:

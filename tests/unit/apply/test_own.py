@@ -31,11 +31,11 @@ def test_settle_divides_its_own_cgroup(roots):
     assert (folder / "engine/cgroup.procs").read_text() == "99"
 
 
-def test_its_share_is_that_of_any_other_while_nobody_suffers(roots):
+def test_its_share_is_small_while_nobody_suffers(roots):
     mine = own.settle(*roots, PID, 20.0)
     weight = roots[0] / "vagus.service/cpu.weight"
     assert weight.read_text() == "400"
-    for is_urgent, text in ((False, "100"), (True, "400")):
+    for is_urgent, text in ((False, "20"), (True, "400")):
         own.urge(mine, is_urgent)
         assert weight.read_text() == text
     own.urge(own.Own(reason="not its own"), True)  # nothing to set
