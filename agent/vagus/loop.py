@@ -190,7 +190,7 @@ class Loop:
         self._reactions.looked(self.parts.clock(), bool(acted.granted))
         self._urgency.ticked()
         took_ns = self.parts.used() - used_ns
-        self._need(window, self.parts.clock() - begun_ns - took_ns)
+        self._need(window, acted, self.parts.clock() - begun_ns - took_ns)
         return self._record(window, effects)
 
     def _consider(self, window: Window) -> None:
@@ -311,7 +311,7 @@ class Loop:
         # Its CPU time counts: who had to wait for a CPU should not wait longer still.
         rest = ASKING_REST if self.parts.judge.asking else REFLEX_REST
         took_ns = self.parts.used() - used_ns
-        self._need(fast, now - begun_ns - took_ns)
+        self._need(fast, acted, now - begun_ns - took_ns)
         earned_ns = (begun_ns - self._begun_ns) // rest
         self._spare_ns = min(SPARE_NS, self._spare_ns + earned_ns) - took_ns
         self._begun_ns = begun_ns
@@ -336,10 +336,11 @@ class Loop:
         about = concerned(self.course.standing)
         return None if about is None else about | self.parts.judge.targets()
 
-    def _need(self, window: Window, waited_ns: int) -> None:
+    def _need(self, window: Window, acted: Acted, waited_ns: int) -> None:
         """Ask for more of the CPU where it is urgent, by a window or a reading."""
         suffers = not all_have(BEARABLE, window, self._about())
-        self._urgency.need(suffers or self.parts.judge.asking, waited_ns)
+        is_on = bool(acted.granted) or self.parts.judge.asking
+        self._urgency.need(suffers or is_on, waited_ns)
 
     def _pace(self, fast: Window) -> int:
         """Return after which time the reflex looks again, ns, unless it is woken."""

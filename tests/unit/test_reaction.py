@@ -7,9 +7,9 @@ from unittest.mock import Mock
 
 import pytest
 from msgspec.structs import replace
-from tests.unit.test_loop import Bench, S
+from tests.unit.test_loop import Bench, S, Scripted
 
-from vagus.flow import Event, Window
+from vagus.flow import Act, Event, Resource, Stance, Window
 from vagus.judge import Judge
 from vagus.loop import IN_VAIN
 from vagus.urgency import CALM_TICKS
@@ -140,6 +140,22 @@ def test_agent_asks_for_more_of_the_cpu_only_while_somebody_suffers(bench):
     bench.machine.load = 1.0
     bench.run(2)
     assert asked[3:] == [True]
+
+
+def test_nothing_is_calm_while_knobs_move(bench):
+    """Step by step, although nobody suffers."""
+    asked: list[bool] = []
+    loop = bench.loop
+    loop.parts.urge = asked.append
+    bench.text = bench.text + "limits: {cpu.weight: {step: 3%}}\n"
+    loop.reload()
+    loop.parts.decider = Scripted(Stance("build", Act.YIELD, Resource.CPU, 2))
+    bench.machine.wait_pct = lambda: 0.0
+    bench.run(CALM_TICKS + 1)
+    assert sum(len(r.granted) for r in bench.records) > 5
+    assert asked == []
+    bench.run(40)
+    assert asked == [False]
 
 
 def test_agent_that_has_to_wait_itself_asks_for_more(bench):
