@@ -22,6 +22,7 @@ from typing import Any
 
 import yaml
 
+from vagus.cli.client import Client
 from vagus.errors import RecordError
 from vagus.record.read import Reader
 
@@ -122,7 +123,10 @@ def agent(play: Play, decider: str) -> Iterator[Turn]:
 
     def turn(number: int, phase: Phase) -> None:
         if number:
-            guest.vagus("say", phase.objective)
+            # As `vagus say --yes`, whose Python would begin among the neighbours and
+            # take 5 s of what is measured.
+            with Client(socket) as client:
+                client.order("say", {"sentence": phase.objective, "span": "1h"})
 
     try:
         guest.wait_for(socket.exists, f"the agent did not start: {journal()}")
