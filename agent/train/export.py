@@ -34,8 +34,13 @@ def export(
     half: bool = True,
     signs: int = SIGNS_VERSION,
     whole: bool = True,
+    begun: Path | None = None,
+    share: float = 1.0,
 ) -> None:
-    """Write the run's checkpoint and tokens as one GGUF file."""
+    """Write the run's checkpoint and tokens as one GGUF file.
+
+    `begun`: a file that the run went on with; see blended() for `share`.
+    """
     model = load(run / "checkpoint.pt")
     tokens = Tokens(run / "tokens.json")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +50,10 @@ def export(
     if whole:  # a question's tokens see each other
         writer.add_uint32("vagus.whole", signs)
     _tokenizer(writer, tokens, run / "tokens.json")
-    for name, values in weights(model).items():
+    kept = weights(model)
+    if begun is not None:
+        kept = blended(kept, begun, share)
+    for name, values in kept.items():
         writer.add_tensor(file_name(name), _values(values, half))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -59,6 +67,26 @@ def weights(model: Model) -> dict[str, torch.Tensor]:
     kept = dict(model.state_dict())
     del kept["meaning"], kept["map.weight"]
     return kept | {"embed.weight": model.table().detach()}
+
+
+def blended(
+    kept: dict[str, torch.Tensor], begun: Path, share: float
+) -> dict[str, torch.Tensor]:
+    """Return weights on the line from where a run began to its end, at `share` of it.
+
+    Between the two a model forgets less than at the end and knows more than at the
+    beginning (WiSE-FT: Wortsman et al., 2022).  What the file lacks is as trained.
+    """
+    old = {t.name: t.data for t in gguf.GGUFReader(begun).tensors}
+    found = {}
+    for name, values in kept.items():
+        start = old.get(file_name(name))
+        found[name] = (
+            values
+            if start is None
+            else torch.from_numpy(np.array(start)).float().lerp(values, share)
+        )
+    return found
 
 
 def _describe(writer: gguf.GGUFWriter, model: Model, half: bool, signs: int) -> None:

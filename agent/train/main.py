@@ -48,6 +48,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--text-share", type=float, default=0.0)
     parser.add_argument("--start", type=Path, help="an earlier GGUF to begin with")
     parser.add_argument("--onward", type=Path, help="a GGUF to go on with as it is")
+    parser.add_argument(
+        "--end-share",
+        type=float,
+        default=1.0,
+        help="of the way from that file to the end of the run: what is exported",
+    )
     parser.add_argument("--whole", action="store_true", help="read questions whole")
     parser.add_argument("--wordnet", type=Path, help="folder of its database")
     parser.add_argument("--muon-rate", type=float)
@@ -154,7 +160,13 @@ def main() -> None:
     if args.export:
         from train.export import export
 
-        export(args.out, args.export, whole=whole)
+        export(
+            args.out,
+            args.export,
+            whole=whole,
+            begun=args.onward,
+            share=args.end_share,
+        )
 
 
 if __name__ == "__main__":

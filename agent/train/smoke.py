@@ -17,7 +17,7 @@ import torch
 
 from train.corpus import packages
 from train.data import batches, stance_answers, weighted
-from train.export import export
+from train.export import blended, export, weights
 from train.main import knowledge, vocabulary
 from train.model import Model, Shape
 from train.onward import taken_up
@@ -72,6 +72,12 @@ def check_onward(model: Model, tokens: Tokens, out: Path) -> None:
         apart = (model.eval()(*asked) - again.eval()(*asked)).abs().max().item()
     if not whole or same.encode(f"<stance>{words}<w1>") != ids or apart > 1e-3:
         raise SystemExit(f"smoke.gguf is another model: states are {apart:.4f} apart")
+    moved = {name: values + 1 for name, values in weights(model).items()}
+    for share in (0.0, 0.75, 1.0):
+        found = blended(moved, out / "smoke.gguf", share)
+        off = max((moved[n] - 1 + share - found[n]).abs().max().item() for n in moved)
+        if off > 1e-5:
+            raise SystemExit(f"a blend at {share} is off by {off:.6f}")
 
 
 def write_reference(model: Model, tokens: Tokens, path: Path) -> None:
