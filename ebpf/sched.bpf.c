@@ -97,6 +97,7 @@ void BPF_STRUCT_OPS(vagus_enqueue, struct task_struct *p, u64 enq_flags)
 
 	if (!t)
 		return;
+	count(p, t);
 	classify(p, t);
 	stat = stat_of(t->class);
 	if (!stat)
@@ -145,6 +146,10 @@ void BPF_STRUCT_OPS(vagus_dispatch, s32 cpu, struct task_struct *prev)
 	if (prev && prev->scx.flags & SCX_TASK_QUEUED)
 		t = task_ctx(prev);
 	search_all(now);
+	/* Most often there is nothing to choose. */
+	class = only_class();
+	if (!t && !old_waiting && owed_ns[class & CLASS_MASK] < (__s64)short_slice_ns && move(class))
+		return;
 	if (serve_old(c))
 		return;
 	if (serve_floor(c, VAGUS_SCHED_YIELD) || serve_floor(c, VAGUS_SCHED_NORMAL))
@@ -171,33 +176,6 @@ void BPF_STRUCT_OPS(vagus_dispatch, s32 cpu, struct task_struct *prev)
 		t->slice = slice_ns;
 		scx_bpf_task_set_slice(prev, slice_ns);
 	}
-}
-
-/* A task becomes runnable: its group shares with it. */
-void BPF_STRUCT_OPS(vagus_runnable, struct task_struct *p, u64 enq_flags)
-{
-	struct task_ctx *t = task_ctx(p);
-
-	if (!t || t->counted)
-		return;
-	t->counted = max(p->scx.weight, 1);
-	t->waits_since = scx_bpf_now();
-	/* Whoever runs when a worker of nice -20 wakes would pay for its weight. */
-	t->added = is_kernel(p) ? 0 : t->counted;
-	if (t->added)
-		group_add(t->group, t->added, 1);
-}
-
-void BPF_STRUCT_OPS(vagus_quiescent, struct task_struct *p, u64 deq_flags)
-{
-	struct task_ctx *t = task_ctx(p);
-
-	if (!t)
-		return;
-	t->waits_since = 0;
-	if (t->added)
-		group_add(t->group, -(__s32)t->added, -1);
-	t->counted = t->added = 0;
 }
 
 static __always_inline void count_wait(struct task_ctx *t, __u64 now)
@@ -229,10 +207,11 @@ void BPF_STRUCT_OPS(vagus_running, struct task_struct *p)
 
 	if (!c || !t)
 		return;
+	count(p, t);
 	count_wait(t, now);
 	t->ran_at = now;
 	group = group_at(t->group);
-	t->sum_before = group ? group->sum : t->counted;
+	t->sum_before = group ? sum_of(group) : t->counted;
 	t->scale_before = group ? group_scale(group, t->group, now) : SCALE_ONE;
 	c->since = now;
 	occupy(c, t->class + 1);
@@ -258,6 +237,8 @@ void BPF_STRUCT_OPS(vagus_stopping, struct task_struct *p, bool runnable)
 	charge(t, now);
 	if (runnable)
 		t->waits_since = now;
+	else
+		uncount(t);
 	occupy(c, 0);
 }
 
@@ -303,6 +284,17 @@ void BPF_STRUCT_OPS(vagus_enable, struct task_struct *p)
 	t->vtime = clocks[t->clock];
 }
 
+/* It leaves for another scheduler; maybe while it waits. */
+void BPF_STRUCT_OPS(vagus_disable, struct task_struct *p)
+{
+	struct task_ctx *t = task_ctx(p);
+
+	if (!t)
+		return;
+	uncount(t);
+	t->waits_since = 0;
+}
+
 void BPF_STRUCT_OPS(vagus_exit_task, struct task_struct *p, struct scx_exit_task_args *args)
 {
 	__u32 tid = p->pid;
@@ -338,13 +330,10 @@ void BPF_STRUCT_OPS(vagus_cgroup_move, struct task_struct *p, struct cgroup *fro
 
 	if (!t)
 		return;
-	/* Moved tasks are taken off the queue first, so none is counted here. */
-	if (t->added)
-		group_add(t->group, -(__s32)t->added, -1);
+	group_add(t->group, -member(t->added));
 	t->group = find_group(to);
 	t->generation = 0;
-	if (t->added)
-		group_add(t->group, t->added, 1);
+	group_add(t->group, member(t->added));
 }
 
 void BPF_STRUCT_OPS(vagus_cgroup_set_weight, struct cgroup *cgrp, u32 weight)
@@ -438,14 +427,13 @@ struct sched_ext_ops vagus_ops = {
 	.select_cpu = (void *)vagus_select_cpu,
 	.enqueue = (void *)vagus_enqueue,
 	.dispatch = (void *)vagus_dispatch,
-	.runnable = (void *)vagus_runnable,
 	.running = (void *)vagus_running,
 	.stopping = (void *)vagus_stopping,
-	.quiescent = (void *)vagus_quiescent,
 	.update_idle = (void *)vagus_update_idle,
 	.init_task = (void *)vagus_init_task,
 	.exit_task = (void *)vagus_exit_task,
 	.enable = (void *)vagus_enable,
+	.disable = (void *)vagus_disable,
 	.cgroup_init = (void *)vagus_cgroup_init,
 	.cgroup_exit = (void *)vagus_cgroup_exit,
 	.cgroup_move = (void *)vagus_cgroup_move,

@@ -80,6 +80,30 @@ static __always_inline bool is_kernel(const struct task_struct *p)
 	return p->flags & PF_KTHREAD && p->scx.weight >= WEIGHT_NORMAL;
 }
 
+/*
+ * Count a task in its group by its present weight, from when it wakes up until it
+ * sleeps.  There is no callback at each of the two for that, since they are as many
+ * as switches: whoever is queued or begins to run looks whether it is counted.
+ */
+static __always_inline void count(const struct task_struct *p, struct task_ctx *t)
+{
+	__u32 weight = max(p->scx.weight, 1), added;
+
+	if (t->counted == weight)
+		return;
+	/* Whoever runs when a worker of nice -20 wakes would pay for its weight. */
+	added = is_kernel(p) ? 0 : weight;
+	group_add(t->group, member(added) - member(t->added));
+	t->counted = weight;
+	t->added = added;
+}
+
+static __always_inline void uncount(struct task_ctx *t)
+{
+	group_add(t->group, -member(t->added));
+	t->counted = t->added = 0;
+}
+
 static __always_inline void set_class(struct task_ctx *t, __u8 class, __u8 strength)
 {
 	t->class = class;
@@ -171,7 +195,7 @@ static __noinline int classify(struct task_struct *p, struct task_ctx *t)
 	t->per = t->per * pct / weight_pct(t);
 	/* Beside whom it will run is known of who waits already. */
 	if (group && t->counted)
-		price(t, group_scale(group, t->group, scx_bpf_now()), group->sum);
+		price(t, group_scale(group, t->group, scx_bpf_now()), sum_of(group));
 	if (t->per_before != t->per)
 		return 1;
 	t->per_before = 0;

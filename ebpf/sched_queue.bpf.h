@@ -107,6 +107,9 @@ static __always_inline void send(struct task_struct *p, struct task_ctx *t, s32 
 	struct vagus_sched_stat *stat = stat_of(t->class);
 
 	place(p, t, cpu, true);
+	count(p, t);
+	if (!t->waits_since)
+		t->waits_since = scx_bpf_now();
 	if (stat)
 		stat->direct++;
 	t->slice = slice_ns;
@@ -271,6 +274,18 @@ static __always_inline bool goes_on(struct task_struct *prev, struct task_ctx *t
 	if ((t->class == VAGUS_SCHED_PROTECT) != (class == VAGUS_SCHED_PROTECT))
 		return t->class == VAGUS_SCHED_PROTECT;
 	return is_before(t->vtime, vtime);
+}
+
+/* Return the only class in which anybody may wait, or none. */
+static __always_inline __u32 only_class(void)
+{
+	bool yield = waiting[VAGUS_SCHED_YIELD];
+	bool normal = waiting[VAGUS_SCHED_NORMAL];
+	bool protect = waiting[VAGUS_SCHED_PROTECT];
+
+	if (yield + normal + protect != 1)
+		return NO_CLASS;
+	return protect ? VAGUS_SCHED_PROTECT : normal ? VAGUS_SCHED_NORMAL : VAGUS_SCHED_YIELD;
 }
 
 static __always_inline bool move(__u32 class)

@@ -108,13 +108,12 @@ struct {
 	__type(value, struct task_ctx);
 } tasks SEC(".maps");
 
-/* A cgroup with a cpu controller; @sum is over what is active directly below. */
+/* A cgroup with a cpu controller. */
 struct group {
-	struct bpf_spin_lock lock; /* sum, active, counted, weight */
+	struct bpf_spin_lock lock; /* counted, by members and weight */
 	__u32 weight;
-	__u32 sum; /* of weights: active children and runnable tasks */
-	__u32 active; /* number of those */
-	__u32 counted; /* own weight as counted in the parent's sum */
+	__u64 members; /* active children and runnable tasks: see member() */
+	__u32 counted; /* own weight as counted in the parent's members */
 	__u32 parent; /* the root is its own */
 	__u32 idle; /* cpu.idle */
 	__u64 id;

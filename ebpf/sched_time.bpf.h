@@ -101,7 +101,7 @@ static __noinline int charge(struct task_ctx *t, __u64 now)
 		return 0;
 	stat->ran_ns += used;
 	scale = group_scale(group, t->group, now);
-	sum = group->sum;
+	sum = sum_of(group);
 	/* Who came in between was there for a part of the time: for half of it, say. */
 	price(t, (scale + t->scale_before) / 2, (sum + t->sum_before) / 2);
 	t->sum_before = sum;
