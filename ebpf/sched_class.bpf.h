@@ -161,32 +161,28 @@ static __always_inline __u32 weight_pct(const struct task_ctx *t)
 	return t->strength == 1 ? 100 : t->strength == 2 ? 300 : 1000;
 }
 
+/* The scale of its group, for somebody of its class and strength. */
+static __always_inline __u64 own_scale(const struct task_ctx *t, __u64 scale)
+{
+	return t->class == VAGUS_SCHED_NORMAL ? scale : scale * 100 / max(weight_pct(t), 1);
+}
+
 /* Find what a ns of CPU costs a task that runs, or waits to. */
 static __always_inline void price(struct task_ctx *t, __u64 scale, __u64 sum)
 {
-	scale = scale * 100 / max(weight_pct(t), 1);
+	scale = own_scale(t, scale);
 	t->per = min(scale * max(sum, t->counted) / max(t->counted, 1), SCALE_MAX);
 }
 
-/*
- * Bring the class of a task up to date: the next decision knows a new stance, and
- * new weights.  Return whether its debt is another one now: see place().
- */
-static __noinline int classify(struct task_struct *p, struct task_ctx *t)
+static __noinline int reclassify(struct task_struct *p, struct task_ctx *t)
 {
 	struct group *group;
-	__u32 now, pct;
-	__u64 css;
+	__u32 pct;
 
 	if (!p || !t)
 		return 0;
-	css = (__u64)p->cgroups;
-	now = generation();
-	if (t->generation == now && t->css == css &&
-	    (!t->deadline_ns || bpf_ktime_get_ns() < t->deadline_ns))
-		return 0;
-	t->generation = now;
-	t->css = css;
+	t->generation = generation();
+	t->css = (__u64)p->cgroups;
 	if (!t->per_before)
 		t->per_before = t->per;
 	pct = weight_pct(t);
@@ -200,6 +196,18 @@ static __noinline int classify(struct task_struct *p, struct task_ctx *t)
 		return 1;
 	t->per_before = 0;
 	return 0;
+}
+
+/*
+ * Bring the class of a task up to date: the next decision knows a new stance, and
+ * new weights.  Return whether its debt is another one now: see place().
+ */
+static __always_inline int classify(struct task_struct *p, struct task_ctx *t)
+{
+	if (t->generation == generation() && t->css == (__u64)p->cgroups &&
+	    (!t->deadline_ns || bpf_ktime_get_ns() < t->deadline_ns))
+		return 0;
+	return reclassify(p, t);
 }
 
 static __always_inline __u8 clock_of(const struct task_ctx *t)

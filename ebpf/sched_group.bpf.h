@@ -85,7 +85,7 @@ static __noinline int pass_up(__u32 index)
 
 static __always_inline void group_add(__u32 index, __s64 change)
 {
-	struct group *group = group_at(index);
+	struct group *group = change ? group_at(index) : NULL;
 
 	if (group && change_members(group, change))
 		pass_up(index);
