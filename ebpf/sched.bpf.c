@@ -13,6 +13,8 @@
  * (its last one, one that shares caches, any); where there is none it takes the
  * CPU of a task of a lower class, at once.  A normal task so takes it from a
  * yielding one.  Within a class nobody is interrupted before the slice is over.
+ * Who may run on one CPU alone does not queue where it would be first: it is put
+ * next there, and if others have come when it begins, all are looked at again.
  *
  * SHARES.  A task's virtual time moves by what it runs, faster the smaller its
  * share: its weight over those of the runnable tasks and active cgroups beside
@@ -56,7 +58,7 @@
  * worth of it.  Minimum shares are of the machine: where tasks are bound to one
  * CPU that protected ones never leave, they have one slice a second.  cpu.max is
  * not kept (of the agent's engine; nobody else may have one), cpu.uclamp not looked
- * at.
+ * at.  Who comes while another one is next on a CPU waits for a switch more.
  */
 #include "sched_queue.bpf.h"
 
@@ -92,11 +94,13 @@ void BPF_STRUCT_OPS(vagus_enqueue, struct task_struct *p, u64 enq_flags)
 	bool wakes;
 	struct vagus_sched_stat *stat;
 	struct task_ctx *t = task_ctx(p);
+	struct cpu_ctx *c = NULL;
 	__u64 slice = slice_ns;
-	s32 cpu = -1;
+	s32 cpu = scx_bpf_task_cpu(p);
 
 	if (!t)
 		return;
+	count(p, t);
 	classify(p, t);
 	stat = stat_of(t->class);
 	if (!stat)
@@ -105,18 +109,20 @@ void BPF_STRUCT_OPS(vagus_enqueue, struct task_struct *p, u64 enq_flags)
 	wakes = enq_flags & SCX_ENQ_WAKEUP || !t->ran_at;
 	/* select_cpu is not asked for these. */
 	if (wakes && is_bound(p) && !hang) {
-		cpu = scx_bpf_task_cpu(p);
-		if (scx_bpf_test_and_clear_cpu_idle(cpu)) {
+		c = cpu_ctx(cpu);
+		if (c && !c->running && scx_bpf_test_and_clear_cpu_idle(cpu)) {
 			send(p, t, cpu, SCX_DSQ_LOCAL_ON | cpu);
 			poke(cpu, SCX_KICK_IDLE);
 			return;
 		}
 	}
-	place(p, t, scx_bpf_task_cpu(p), wakes);
-	if (t->class < VAGUS_SCHED_PROTECT && waiting[VAGUS_SCHED_PROTECT])
-		slice = short_slice_ns;
+	place(p, t, cpu, wakes);
 	if (!t->waits_since)
 		t->waits_since = scx_bpf_now();
+	if (c && put_next(p, t, c, stat, enq_flags))
+		return;
+	if (t->class < VAGUS_SCHED_PROTECT && waiting[VAGUS_SCHED_PROTECT])
+		slice = short_slice_ns;
 	stat->queued++;
 	queue(p, t, slice, enq_flags);
 	if (!is_bound(p) && !(enq_flags & SCX_ENQ_CPU_SELECTED)) {
@@ -142,12 +148,22 @@ void BPF_STRUCT_OPS(vagus_dispatch, s32 cpu, struct task_struct *prev)
 
 	if (hang || !c)
 		return;
+	/* Whoever was put next has begun, or is gone. */
+	c->next = 0;
 	if (prev && prev->scx.flags & SCX_TASK_QUEUED)
 		t = task_ctx(prev);
 	search_all(now);
+	/* Most often there is nothing to choose. */
+	class = only_class();
+	if (!t && !old_waiting && owed_ns[class & CLASS_MASK] < (__s64)short_slice_ns &&
+	    move(c, class))
+		return;
 	if (serve_old(c))
 		return;
 	if (serve_floor(c, VAGUS_SCHED_YIELD) || serve_floor(c, VAGUS_SCHED_NORMAL))
+		return;
+	/* Another CPU's lock was held in vain, and somebody was put next meanwhile. */
+	if (c->next)
 		return;
 	class = whose_turn(cpu, &vtime);
 	if (t) {
@@ -164,40 +180,13 @@ void BPF_STRUCT_OPS(vagus_dispatch, s32 cpu, struct task_struct *prev)
 		return;
 	}
 	/* Another CPU may have taken that one: whoever is left. */
-	if (move(class) || move(VAGUS_SCHED_PROTECT) || move(VAGUS_SCHED_NORMAL) ||
-	    move(VAGUS_SCHED_YIELD))
+	if (move(c, class) || move(c, VAGUS_SCHED_PROTECT) || move(c, VAGUS_SCHED_NORMAL) ||
+	    move(c, VAGUS_SCHED_YIELD))
 		return;
-	if (t) {
+	if (t && !c->next) {
 		t->slice = slice_ns;
 		scx_bpf_task_set_slice(prev, slice_ns);
 	}
-}
-
-/* A task becomes runnable: its group shares with it. */
-void BPF_STRUCT_OPS(vagus_runnable, struct task_struct *p, u64 enq_flags)
-{
-	struct task_ctx *t = task_ctx(p);
-
-	if (!t || t->counted)
-		return;
-	t->counted = max(p->scx.weight, 1);
-	t->waits_since = scx_bpf_now();
-	/* Whoever runs when a worker of nice -20 wakes would pay for its weight. */
-	t->added = is_kernel(p) ? 0 : t->counted;
-	if (t->added)
-		group_add(t->group, t->added, 1);
-}
-
-void BPF_STRUCT_OPS(vagus_quiescent, struct task_struct *p, u64 deq_flags)
-{
-	struct task_ctx *t = task_ctx(p);
-
-	if (!t)
-		return;
-	t->waits_since = 0;
-	if (t->added)
-		group_add(t->group, -(__s32)t->added, -1);
-	t->counted = t->added = 0;
 }
 
 static __always_inline void count_wait(struct task_ctx *t, __u64 now)
@@ -222,25 +211,31 @@ static __always_inline void count_wait(struct task_ctx *t, __u64 now)
 void BPF_STRUCT_OPS(vagus_running, struct task_struct *p)
 {
 	/* A change of its weight or CPUs is made from any CPU. */
-	struct cpu_ctx *c = cpu_ctx(scx_bpf_task_cpu(p));
+	s32 cpu = scx_bpf_task_cpu(p);
+	struct cpu_ctx *c = cpu_ctx(cpu);
 	struct task_ctx *t = task_ctx(p);
 	struct group *group;
 	__u64 now = scx_bpf_now();
 
 	if (!c || !t)
 		return;
+	count(p, t);
 	count_wait(t, now);
 	t->ran_at = now;
 	group = group_at(t->group);
-	t->sum_before = group ? group->sum : t->counted;
+	t->sum_before = group ? sum_of(group) : t->counted;
 	t->scale_before = group ? group_scale(group, t->group, now) : SCALE_ONE;
 	c->since = now;
 	occupy(c, t->class + 1);
 	c->floor = c->floor_next;
 	c->floor_next = 0;
-	/* Who is not the first comes from a time that the others have yet to reach. */
-	if (!c->floor)
+	if (!is_next(c, t, cpu)) {
+		c->kicked = 1;
+		poke(cpu, SCX_KICK_PREEMPT);
+	} else if (!c->floor) {
+		/* Who is not the first comes from a time that the others have yet to reach. */
 		advance_clock(c, t->clock, t->vtime);
+	}
 }
 
 void BPF_STRUCT_OPS(vagus_stopping, struct task_struct *p, bool runnable)
@@ -252,12 +247,16 @@ void BPF_STRUCT_OPS(vagus_stopping, struct task_struct *p, bool runnable)
 
 	if (!c || !t)
 		return;
-	stat = stat_of(t->class);
-	if (stat && runnable && now - c->since < t->slice)
-		stat->preempted++;
+	if (runnable && now - c->since < t->slice) {
+		stat = stat_of(t->class);
+		if (stat)
+			stat->preempted++;
+	}
 	charge(t, now);
 	if (runnable)
 		t->waits_since = now;
+	else
+		uncount(t);
 	occupy(c, 0);
 }
 
@@ -303,6 +302,17 @@ void BPF_STRUCT_OPS(vagus_enable, struct task_struct *p)
 	t->vtime = clocks[t->clock];
 }
 
+/* It leaves for another scheduler; maybe while it waits. */
+void BPF_STRUCT_OPS(vagus_disable, struct task_struct *p)
+{
+	struct task_ctx *t = task_ctx(p);
+
+	if (!t)
+		return;
+	uncount(t);
+	t->waits_since = 0;
+}
+
 void BPF_STRUCT_OPS(vagus_exit_task, struct task_struct *p, struct scx_exit_task_args *args)
 {
 	__u32 tid = p->pid;
@@ -338,13 +348,10 @@ void BPF_STRUCT_OPS(vagus_cgroup_move, struct task_struct *p, struct cgroup *fro
 
 	if (!t)
 		return;
-	/* Moved tasks are taken off the queue first, so none is counted here. */
-	if (t->added)
-		group_add(t->group, -(__s32)t->added, -1);
+	group_add(t->group, -member(t->added));
 	t->group = find_group(to);
 	t->generation = 0;
-	if (t->added)
-		group_add(t->group, t->added, 1);
+	group_add(t->group, member(t->added));
 }
 
 void BPF_STRUCT_OPS(vagus_cgroup_set_weight, struct cgroup *cgrp, u32 weight)
@@ -438,14 +445,13 @@ struct sched_ext_ops vagus_ops = {
 	.select_cpu = (void *)vagus_select_cpu,
 	.enqueue = (void *)vagus_enqueue,
 	.dispatch = (void *)vagus_dispatch,
-	.runnable = (void *)vagus_runnable,
 	.running = (void *)vagus_running,
 	.stopping = (void *)vagus_stopping,
-	.quiescent = (void *)vagus_quiescent,
 	.update_idle = (void *)vagus_update_idle,
 	.init_task = (void *)vagus_init_task,
 	.exit_task = (void *)vagus_exit_task,
 	.enable = (void *)vagus_enable,
+	.disable = (void *)vagus_disable,
 	.cgroup_init = (void *)vagus_cgroup_init,
 	.cgroup_exit = (void *)vagus_cgroup_exit,
 	.cgroup_move = (void *)vagus_cgroup_move,

@@ -80,6 +80,30 @@ static __always_inline bool is_kernel(const struct task_struct *p)
 	return p->flags & PF_KTHREAD && p->scx.weight >= WEIGHT_NORMAL;
 }
 
+/*
+ * Count a task in its group by its present weight, from when it wakes up until it
+ * sleeps.  There is no callback at each of the two for that, since they are as many
+ * as switches: whoever is queued or begins to run looks whether it is counted.
+ */
+static __always_inline void count(const struct task_struct *p, struct task_ctx *t)
+{
+	__u32 weight = max(p->scx.weight, 1), added;
+
+	if (t->counted == weight)
+		return;
+	/* Whoever runs when a worker of nice -20 wakes would pay for its weight. */
+	added = is_kernel(p) ? 0 : weight;
+	group_add(t->group, member(added) - member(t->added));
+	t->counted = weight;
+	t->added = added;
+}
+
+static __always_inline void uncount(struct task_ctx *t)
+{
+	group_add(t->group, -member(t->added));
+	t->counted = t->added = 0;
+}
+
 static __always_inline void set_class(struct task_ctx *t, __u8 class, __u8 strength)
 {
 	t->class = class;
@@ -137,32 +161,28 @@ static __always_inline __u32 weight_pct(const struct task_ctx *t)
 	return t->strength == 1 ? 100 : t->strength == 2 ? 300 : 1000;
 }
 
+/* The scale of its group, for somebody of its class and strength. */
+static __always_inline __u64 own_scale(const struct task_ctx *t, __u64 scale)
+{
+	return t->class == VAGUS_SCHED_NORMAL ? scale : scale * 100 / max(weight_pct(t), 1);
+}
+
 /* Find what a ns of CPU costs a task that runs, or waits to. */
 static __always_inline void price(struct task_ctx *t, __u64 scale, __u64 sum)
 {
-	scale = scale * 100 / max(weight_pct(t), 1);
+	scale = own_scale(t, scale);
 	t->per = min(scale * max(sum, t->counted) / max(t->counted, 1), SCALE_MAX);
 }
 
-/*
- * Bring the class of a task up to date: the next decision knows a new stance, and
- * new weights.  Return whether its debt is another one now: see place().
- */
-static __noinline int classify(struct task_struct *p, struct task_ctx *t)
+static __noinline int reclassify(struct task_struct *p, struct task_ctx *t)
 {
 	struct group *group;
-	__u32 now, pct;
-	__u64 css;
+	__u32 pct;
 
 	if (!p || !t)
 		return 0;
-	css = (__u64)p->cgroups;
-	now = generation();
-	if (t->generation == now && t->css == css &&
-	    (!t->deadline_ns || bpf_ktime_get_ns() < t->deadline_ns))
-		return 0;
-	t->generation = now;
-	t->css = css;
+	t->generation = generation();
+	t->css = (__u64)p->cgroups;
 	if (!t->per_before)
 		t->per_before = t->per;
 	pct = weight_pct(t);
@@ -171,11 +191,23 @@ static __noinline int classify(struct task_struct *p, struct task_ctx *t)
 	t->per = t->per * pct / weight_pct(t);
 	/* Beside whom it will run is known of who waits already. */
 	if (group && t->counted)
-		price(t, group_scale(group, t->group, scx_bpf_now()), group->sum);
+		price(t, group_scale(group, t->group, scx_bpf_now()), sum_of(group));
 	if (t->per_before != t->per)
 		return 1;
 	t->per_before = 0;
 	return 0;
+}
+
+/*
+ * Bring the class of a task up to date: the next decision knows a new stance, and
+ * new weights.  Return whether its debt is another one now: see place().
+ */
+static __always_inline int classify(struct task_struct *p, struct task_ctx *t)
+{
+	if (t->generation == generation() && t->css == (__u64)p->cgroups &&
+	    (!t->deadline_ns || bpf_ktime_get_ns() < t->deadline_ns))
+		return 0;
+	return reclassify(p, t);
 }
 
 static __always_inline __u8 clock_of(const struct task_ctx *t)

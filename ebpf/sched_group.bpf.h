@@ -25,31 +25,70 @@ static __always_inline __u32 find_group(struct cgroup *cgroup)
 	return index ? *index : 0;
 }
 
-/*
- * Add @weight and @active members to a group.  What that does to the group's own
- * part in its parent goes up as a difference, so that orders do not matter.
- */
-static __noinline int group_add(__u32 index, __s32 weight, __s32 active)
-{
-	for (int i = 0; i < DEPTH_MAX; i++) {
-		struct group *group = group_at(index);
-		__u32 counted;
+/* Number and sum of weights in one word: both change at once, without a lock. */
+#define MEMBERS_SHIFT 40
 
-		if (!group)
-			return 0;
-		bpf_spin_lock(&group->lock);
-		group->sum += weight;
-		group->active += active;
-		counted = group->counted;
-		group->counted = group->active ? group->weight : 0;
-		weight = group->counted - counted;
-		active = !!group->counted - !!counted;
-		bpf_spin_unlock(&group->lock);
-		if (!weight || group->parent == index)
-			return 0;
+/* One of this weight, to be added or taken off; 0 is nobody. */
+static __always_inline __s64 member(__u32 weight)
+{
+	return weight ? (1LL << MEMBERS_SHIFT) + weight : 0;
+}
+
+static __always_inline __u64 sum_of(const struct group *group)
+{
+	return group->members & ((1ULL << MEMBERS_SHIFT) - 1);
+}
+
+/* Return what has changed of a group's own part in its parent. */
+static __always_inline __s64 recount(struct group *group)
+{
+	__u32 before, after;
+
+	bpf_spin_lock(&group->lock);
+	before = group->counted;
+	after = group->members >> MEMBERS_SHIFT ? group->weight : 0;
+	group->counted = after;
+	bpf_spin_unlock(&group->lock);
+	return member(after) - member(before);
+}
+
+/* Add members to a group; say whether these were the first or the last. */
+static __always_inline bool change_members(struct group *group, __s64 change)
+{
+	__u64 before = __sync_fetch_and_add(&group->members, change);
+
+	return !(before >> MEMBERS_SHIFT) != !((before + change) >> MEMBERS_SHIFT);
+}
+
+/*
+ * Bring a group's part in its parent up to date, and so on.  It goes up as a
+ * difference, so that orders do not matter: who recounts last sees all before.
+ */
+static __noinline int pass_up(__u32 index)
+{
+	int i;
+
+	bpf_for(i, 0, DEPTH_MAX) {
+		struct group *group = group_at(index), *parent;
+		__s64 change;
+
+		if (!group || group->parent == index)
+			break;
 		index = group->parent;
+		parent = group_at(index);
+		change = recount(group);
+		if (!parent || !change || !change_members(parent, change))
+			break;
 	}
 	return 0;
+}
+
+static __always_inline void group_add(__u32 index, __s64 change)
+{
+	struct group *group = change ? group_at(index) : NULL;
+
+	if (group && change_members(group, change))
+		pass_up(index);
 }
 
 static __noinline __u64 compute_scale(struct group *group, __u32 index)
@@ -61,7 +100,7 @@ static __noinline __u64 compute_scale(struct group *group, __u32 index)
 
 		if (!parent || group->parent == index)
 			break;
-		scale = scale * max(parent->sum, group->weight) / max(group->weight, 1);
+		scale = scale * max(sum_of(parent), group->weight) / max(group->weight, 1);
 		scale = min(scale, SCALE_MAX);
 		index = group->parent;
 		group = parent;
@@ -102,7 +141,7 @@ static __always_inline __s32 group_init(struct cgroup *cgroup, __u32 weight, boo
 	group->parent = parent;
 	group->weight = weight;
 	group->idle = idle;
-	group->sum = group->active = group->counted = 0;
+	group->members = group->counted = 0;
 	group->scale_at = 0;
 	for (int i = 0; i < CLOCKS; i++)
 		group->vtime[i] = clocks[i];
@@ -128,7 +167,7 @@ static __always_inline void group_weight(struct cgroup *cgroup, __u32 weight)
 	if (!group || group->id != cgroup_id(cgroup))
 		return;
 	group->weight = weight;
-	group_add(index, 0, 0);
+	pass_up(index);
 	__sync_fetch_and_add(&own_generation, 1);
 }
 

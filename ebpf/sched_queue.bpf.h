@@ -26,6 +26,7 @@ static __always_inline void queue(struct task_struct *p, struct task_ctx *t, __u
 	t->slice = slice;
 	scx_bpf_dsq_insert_vtime(p, QUEUE(class), slice, t->vtime, enq_flags);
 	__sync_lock_test_and_set(&waiting[class], 1);
+	__sync_fetch_and_add(&came, 1);
 	/* Another CPU may have searched by newer stances just before. */
 	if (t->generation != generation())
 		searched_generation = 0;
@@ -56,14 +57,20 @@ static __always_inline void poke(__u32 cpu, __u64 flags)
 		scx_bpf_kick_cpu(cpu, flags);
 }
 
-/* Take a CPU from a task of a class below @class, unless it is spared. */
-static __always_inline bool kick(__u32 cpu, __u8 class, __u8 below)
+/* Say whether a CPU runs a class below @below, and is neither taken nor spared. */
+static __always_inline bool may_take(const struct cpu_ctx *c, __u8 below)
+{
+	if (!c->running || c->running - 1 >= below || c->kicked)
+		return false;
+	return !c->floor || scx_bpf_now() - c->since >= short_slice_ns;
+}
+
+/* Take a CPU so. */
+static __always_inline bool kick(__u32 cpu, __u8 below)
 {
 	struct cpu_ctx *c = cpu_ctx(cpu);
 
-	if (!c || !c->running || c->running - 1 >= below || c->kicked)
-		return false;
-	if (c->floor && scx_bpf_now() - c->since < short_slice_ns)
+	if (!c || !may_take(c, below))
 		return false;
 	c->kicked = 1;
 	poke(cpu, SCX_KICK_PREEMPT);
@@ -84,7 +91,7 @@ static __always_inline void preempt(struct task_struct *p, __u8 class)
 
 		if (found || (below == VAGUS_SCHED_NORMAL && !yields_running))
 			continue;
-		found = kick(home, class, below);
+		found = kick(home, below);
 		if (is_bound(p))
 			continue;
 		bpf_for(i, 1, min(nr_cpus, VICTIMS_MAX)) {
@@ -93,7 +100,7 @@ static __always_inline void preempt(struct task_struct *p, __u8 class)
 			if (found)
 				break;
 			if (bpf_cpumask_test_cpu(cpu, p->cpus_ptr))
-				found = kick(cpu, class, below);
+				found = kick(cpu, below);
 		}
 	}
 	if (found && stat)
@@ -107,6 +114,9 @@ static __always_inline void send(struct task_struct *p, struct task_ctx *t, s32 
 	struct vagus_sched_stat *stat = stat_of(t->class);
 
 	place(p, t, cpu, true);
+	count(p, t);
+	if (!t->waits_since)
+		t->waits_since = scx_bpf_now();
 	if (stat)
 		stat->direct++;
 	t->slice = slice_ns;
@@ -159,6 +169,83 @@ static __always_inline bool first_in(__u32 class, __u32 cpu, __u64 *vtime)
 	return may_run(p, cpu) || first_allowed(class, cpu, vtime);
 }
 
+/* Say whether a class waits that is owed its minimum share. */
+static __always_inline bool is_owed(__u32 class)
+{
+	return waiting[class] && owed_ns[class] >= (__s64)short_slice_ns;
+}
+
+static __noinline int look_who_is_first(struct task_ctx *t, __u32 cpu)
+{
+	__u64 vtime = 0;
+
+	if (!t || old_waiting || is_owed(VAGUS_SCHED_YIELD) || is_owed(VAGUS_SCHED_NORMAL))
+		return false;
+	if (first_in(VAGUS_SCHED_PROTECT, cpu, &vtime) &&
+	    (t->class != VAGUS_SCHED_PROTECT || !is_before(t->vtime, vtime)))
+		return false;
+	if (t->class == VAGUS_SCHED_PROTECT)
+		return true;
+	if (first_in(VAGUS_SCHED_YIELD, cpu, &vtime) && !is_before(t->vtime, vtime))
+		return false;
+	return !first_in(VAGUS_SCHED_NORMAL, cpu, &vtime) || is_before(t->vtime, vtime);
+}
+
+/* Say whether a task is before all who wait and may run on a CPU, as for dispatch(). */
+static __always_inline bool is_first(struct task_ctx *t, __u32 cpu)
+{
+	return !(waiting[VAGUS_SCHED_YIELD] | waiting[VAGUS_SCHED_NORMAL] |
+		 waiting[VAGUS_SCHED_PROTECT] | old_waiting) ||
+	       look_who_is_first(t, cpu);
+}
+
+/*
+ * Put a task that wakes up next on the only CPU that it may run on, where it is before
+ * all who wait, and one of its class runs there, or it is protected and takes the CPU.
+ * If somebody comes before it begins, or who runs wants to go on by then, is_next()
+ * sees to that.  Who waits has to be searched, though, and that is for dispatch(): by
+ * new stances at once, else a little later than is done there.
+ */
+static __always_inline bool put_next(struct task_struct *p, struct task_ctx *t,
+				     struct cpu_ctx *c, struct vagus_sched_stat *stat,
+				     __u64 enq_flags)
+{
+	bool takes = c->running != t->class + 1;
+	__u32 seen = came;
+
+	if (takes ? t->class != VAGUS_SCHED_PROTECT || !may_take(c, t->class) : c->next)
+		return false;
+	if (t->generation != searched_generation ||
+	    (__s64)(t->waits_since - searched_at) > 2 * SEARCH_NS ||
+	    owed_ns[t->class & CLASS_MASK] >= (__s64)short_slice_ns ||
+	    !is_first(t, scx_bpf_task_cpu(p)))
+		return false;
+	if (takes) {
+		c->kicked = 1;
+		stat->kicks++;
+		enq_flags |= SCX_ENQ_PREEMPT;
+	}
+	if (!c->next++)
+		c->came = seen;
+	stat->direct++;
+	t->slice = slice_ns;
+	scx_bpf_dsq_insert(p, SCX_DSQ_LOCAL, slice_ns, enq_flags);
+	return true;
+}
+
+/*
+ * Say whether the one who begins to run is who would be served now.  Where others came
+ * that are before somebody who was put next, he loses the CPU again at once: dispatch()
+ * chooses among all.
+ */
+static __always_inline bool is_next(struct cpu_ctx *c, struct task_ctx *t, __u32 cpu)
+{
+	if (!c->next)
+		return true;
+	c->next--;
+	return c->came == came || is_first(t, cpu);
+}
+
 /*
  * Look through a queue: who waited too long goes into the queue of the old, who
  * is of another class by now into the queue of that, who has another price to where
@@ -189,6 +276,7 @@ __noinline int search(__u32 class, __u64 now)
 			waiting[class] = 1;
 		}
 	}
+	__sync_fetch_and_add(&came, 1);
 	return 0;
 }
 
@@ -209,13 +297,26 @@ static __always_inline void search_all(__u64 now)
 	search(VAGUS_SCHED_PROTECT, now);
 }
 
+/*
+ * Take the first that may run here.  Where he comes from another CPU, its lock is held
+ * instead of this one's meanwhile: who was put next then is before him.
+ */
+static __always_inline bool take(struct cpu_ctx *c, __u64 queue)
+{
+	if (!scx_bpf_dsq_move_to_local(queue))
+		return false;
+	if (c->next)
+		c->next++;
+	return true;
+}
+
 /* Serve who has waited too long, by whatever chance of weights and classes. */
 static __always_inline bool serve_old(struct cpu_ctx *c)
 {
 	if (!old_waiting)
 		return false;
 	c->floor_next = 1;
-	if (scx_bpf_dsq_move_to_local(OLD_QUEUE))
+	if (take(c, OLD_QUEUE))
 		return true;
 	c->floor_next = 0;
 	/* Empty, or all of them are bound elsewhere. */
@@ -230,10 +331,10 @@ static __always_inline bool serve_floor(struct cpu_ctx *c, __u32 class)
 {
 	struct vagus_sched_stat *stat = stat_of(class);
 
-	if (!waiting[class] || owed_ns[class] < (__s64)short_slice_ns)
+	if (!is_owed(class))
 		return false;
 	c->floor_next = 1;
-	if (!scx_bpf_dsq_move_to_local(QUEUE(class))) {
+	if (!take(c, QUEUE(class))) {
 		c->floor_next = 0;
 		return false;
 	}
@@ -273,10 +374,21 @@ static __always_inline bool goes_on(struct task_struct *prev, struct task_ctx *t
 	return is_before(t->vtime, vtime);
 }
 
-static __always_inline bool move(__u32 class)
+/* Return the only class in which anybody may wait, or none. */
+static __always_inline __u32 only_class(void)
 {
-	return class != NO_CLASS && waiting[class & CLASS_MASK] &&
-	       scx_bpf_dsq_move_to_local(QUEUE(class));
+	bool yield = waiting[VAGUS_SCHED_YIELD];
+	bool normal = waiting[VAGUS_SCHED_NORMAL];
+	bool protect = waiting[VAGUS_SCHED_PROTECT];
+
+	if (yield + normal + protect != 1)
+		return NO_CLASS;
+	return protect ? VAGUS_SCHED_PROTECT : normal ? VAGUS_SCHED_NORMAL : VAGUS_SCHED_YIELD;
+}
+
+static __always_inline bool move(struct cpu_ctx *c, __u32 class)
+{
+	return class != NO_CLASS && waiting[class & CLASS_MASK] && take(c, QUEUE(class));
 }
 
 #endif

@@ -108,13 +108,12 @@ struct {
 	__type(value, struct task_ctx);
 } tasks SEC(".maps");
 
-/* A cgroup with a cpu controller; @sum is over what is active directly below. */
+/* A cgroup with a cpu controller. */
 struct group {
-	struct bpf_spin_lock lock; /* sum, active, counted, weight */
+	struct bpf_spin_lock lock; /* counted, by members and weight */
 	__u32 weight;
-	__u32 sum; /* of weights: active children and runnable tasks */
-	__u32 active; /* number of those */
-	__u32 counted; /* own weight as counted in the parent's sum */
+	__u64 members; /* active children and runnable tasks: see member() */
+	__u32 counted; /* own weight as counted in the parent's members */
 	__u32 parent; /* the root is its own */
 	__u32 idle; /* cpu.idle */
 	__u64 id;
@@ -151,6 +150,8 @@ struct cpu_ctx {
 	__u8 kicked; /* somebody has taken the CPU already */
 	__u8 floor; /* it runs by its class's minimum share */
 	__u8 floor_next; /* the next one will */
+	__u8 next; /* so many were put next here: see put_next() */
+	__u32 came; /* how many had come to wait when the first of those was put */
 	__u32 leaving; /* it is being taken offline */
 	__u64 clocks[CLOCKS]; /* the furthest that began to run here */
 	__u64 line[4]; /* a cache line of its own */
@@ -185,6 +186,8 @@ struct {
  * Whether anybody waits in each queue: 0 only if nobody does.
  */
 __u32 waiting[CLASSES_ROOM];
+/* Counted up when somebody comes to wait, in any of them. */
+__u32 came;
 /* CPU time that a class is short of its minimum share, ns. */
 __s64 owed_ns[CLASSES_ROOM];
 /* Counted up here when a weight or cpu.idle changes. */

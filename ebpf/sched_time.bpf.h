@@ -101,14 +101,14 @@ static __noinline int charge(struct task_ctx *t, __u64 now)
 		return 0;
 	stat->ran_ns += used;
 	scale = group_scale(group, t->group, now);
-	sum = group->sum;
+	sum = sum_of(group);
 	/* Who came in between was there for a part of the time: for half of it, say. */
 	price(t, (scale + t->scale_before) / 2, (sum + t->sum_before) / 2);
 	t->sum_before = sum;
 	t->scale_before = scale;
 	t->vtime += used * t->per >> SCALE_SHIFT;
 	if (group->parent != t->group)
-		charge_group(group, t, used, scale * 100 / max(weight_pct(t), 1));
+		charge_group(group, t, used, own_scale(t, scale));
 	settle_floors(t, used);
 	return 0;
 }
@@ -140,8 +140,7 @@ static __always_inline void place(struct task_struct *p, struct task_ctx *t, __u
 	first = now;
 	if (group && group->parent != t->group && is_before(first, group->vtime[clock])) {
 		/* That of another class or weight, maybe. */
-		scale = group_scale(group, t->group, scx_bpf_now());
-		scale = scale * 100 / max(weight_pct(t), 1);
+		scale = own_scale(t, group_scale(group, t->group, scx_bpf_now()));
 		first = min(group->vtime[clock], now + lead_of(scale));
 	}
 	if (is_before(t->vtime, first - slice_ns))

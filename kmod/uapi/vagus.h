@@ -356,7 +356,7 @@ _Static_assert(sizeof(struct vagus_sched_stance) == 16, "vagus_sched_stance");
 /**
  * struct vagus_sched_stat - one class on one CPU since the scheduler was loaded
  * @ran_ns: CPU time
- * @direct: tasks sent to an idle CPU without queueing
+ * @direct: tasks sent to an idle CPU, or put next on a busy one, without queueing
  * @queued: tasks put into the queue of the class
  * @preempted: tasks that lost the CPU before their slice was used up
  * @kicks: CPUs taken from a lower class for a task of this one
