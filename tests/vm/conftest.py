@@ -31,6 +31,9 @@ SHORT = {
     "test_sched.py::test_full_mode_refuses_while_cpu_max_is_set",
 }
 
+# And this, with two CPUs that are two.
+STRESS = {"test_sched.py::test_stress_without_stall"}
+
 # Told right only by a clock that no other load of the host moves: they run in a guest
 # with one CPU whose time counts instructions (vm/test.sh).
 TIMED = {"test_loop_engine.py", "test_loop_judge.py", *SHORT}
@@ -42,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         file = item.path.name
         names = {file, f"{file}::{item.name.split('[')[0]}"}
-        if names & LONG and not names & SHORT:
+        if names & LONG and not names & (SHORT | STRESS):
             item.add_marker(pytest.mark.soak)
         if names & TIMED:
             item.add_marker(pytest.mark.timed)

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -404,10 +405,28 @@ def test_kernel_without_sched_ext_is_told_with_the_remedy(
     assert "cgroup knobs" in told.reason
 
 
-def churn(folder: Path, seconds: float, renew: Callable[[], object]) -> int:
+@contextmanager
+def again(what: Callable[[], object], every_s: float = 0.5) -> Iterator[None]:
+    """Do something again and again meanwhile, as the agent's loop does."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        while not ended.wait(every_s):
+            what()
+
+    thread = threading.Thread(target=repeat)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def churn(folder: Path, seconds: float) -> int:
     """Make, weigh, use and remove cgroups, and take a CPU away and back.
 
-    Return how often; `renew` is called every time.
+    Return how often: one time may take seconds, where CPUs are few and busy.
     """
     online = Path("/sys/devices/system/cpu/cpu1/online")
     end, rounds = time.monotonic() + seconds, 0
@@ -424,7 +443,6 @@ def churn(folder: Path, seconds: float, renew: Callable[[], object]) -> int:
                 online.write_text("1")
         path.rmdir()
         rounds += 1
-        renew()
     return rounds
 
 
@@ -450,9 +468,10 @@ def test_stress_without_stall(
                 b, *f"stress-ng -q -t {seconds} --fork 4 --affinity 4".split(), cpu=None
             ),
         ]
-        rounds = churn(a.parent, seconds, renew)
-        for process in running:
-            process.communicate()
+        with again(renew):
+            rounds = churn(a.parent, seconds)
+            for process in running:
+                process.communicate()
         assert sched.state().ejections == 0, sched.state().reason
         assert rounds > 5, "a CPU must have gone and come back"
         assert sched.state().handle == "sched_ext", sched.state().reason
