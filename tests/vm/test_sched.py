@@ -447,6 +447,7 @@ def churn(folder: Path, seconds: float) -> int:
 
 
 @needs
+@pytest.mark.once
 @pytest.mark.timeout(1800)
 def test_stress_without_stall(
     groups: Callable[[str], Path], scaled: Callable[[int], int]
