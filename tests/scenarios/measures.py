@@ -6,7 +6,6 @@ Reads the folders that play.py wrote; pure but for that.
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import sys
@@ -146,9 +145,14 @@ def latencies(seconds: Sequence[Any]) -> list[float]:
     return [ms for second in seconds for ms in second.ms]
 
 
-def quantile(share: float, over: float = 1.0) -> Callable[[Sequence[Any]], float]:
-    """Return the statistic: a percentile of latency, over something."""
-    return lambda seconds: percentile(latencies(seconds), share) / over
+def quantile(share: float) -> Callable[[Sequence[Any]], float]:
+    """Return the statistic: a percentile of latency."""
+    return lambda seconds: percentile(latencies(seconds), share)
+
+
+def isolation(seconds: Sequence[Any], alone: Sequence[Any]) -> float:
+    """Return the statistic: p99 over p99 alone."""
+    return quantile(0.99)(seconds) / quantile(0.99)(alone)
 
 
 def violations(slo_ms: float) -> Callable[[Sequence[Any]], float]:
@@ -163,25 +167,18 @@ def used(key: str) -> Callable[[Sequence[Any]], float]:
     return lambda seconds: mean([second.cpu_pct.get(key, 0.0) for second in seconds])
 
 
-def worked(over: Mapping[str, float]) -> Callable[[Sequence[Any]], float]:
-    """Return the statistic: the neighbours' work over these, a mean of ratios."""
-
-    def ratio(seconds: Sequence[Any]) -> float:
-        return mean(
-            [mean([s.work[key] for s in seconds]) / over[key] for key in sorted(over)]
-        )
-
-    return ratio
+def worked(seconds: Sequence[Any], expert: Sequence[Any]) -> float:
+    """Return the statistic: the neighbours' work over the expert's, mean of ratios."""
+    over = work_of(expert)
+    return mean(
+        [mean([s.work[key] for s in seconds]) / over[key] for key in over if over[key]]
+    )
 
 
-def given_back(over: Mapping[str, float]) -> Callable[[Sequence[Any]], float]:
+def given_back(seconds: Sequence[Any], expert: Sequence[Any]) -> float:
     """Return the statistic: the same, had the neighbours the agent's CPU as well."""
-
-    def ratio(seconds: Sequence[Any]) -> float:
-        theirs = sum(used(key)(seconds) for key in over)
-        return worked(over)(seconds) * (1 + used("vagus")(seconds) / theirs)
-
-    return ratio
+    theirs = sum(used(key)(seconds) for key in work_of(expert))
+    return worked(seconds, expert) * (1 + used("vagus")(seconds) / theirs)
 
 
 def mean(values: Sequence[float]) -> float:
@@ -189,13 +186,10 @@ def mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if len(values) else math.nan
 
 
-def work_of(arms: Sequence[Arm]) -> dict[str, float]:
-    """Return each neighbour's work a second, the median over these arms."""
-    names = {key for arm in arms for second in arm.seconds for key in second.work}
-    return {
-        key: float(np.median([mean([s.work[key] for s in a.seconds]) for a in arms]))
-        for key in sorted(names)
-    }
+def work_of(seconds: Sequence[Any]) -> dict[str, float]:
+    """Return each neighbour's work a second."""
+    names = {key for second in seconds for key in second.work}
+    return {key: mean([s.work[key] for s in seconds]) for key in sorted(names)}
 
 
 def settle_s(arm: Arm, alone_ms: float) -> float:
@@ -288,17 +282,19 @@ class Result:
 
 
 def plays(
-    arms: Sequence[Arm], statistic: Callable[[Arm], Callable[[Any], float]]
+    arms: Sequence[Arm],
+    statistic: Callable[..., float],
+    beside: Callable[[Arm], Sequence[Any]] = lambda arm: (),
 ) -> list[Play]:
-    """Return arms as plays of one statistic."""
-    return [Play(arm.seconds, statistic(arm)) for arm in arms]
+    """Return arms as plays of one statistic; `beside`: what each is compared with."""
+    return [Play(arm.seconds, statistic, beside(arm)) for arm in arms]
 
 
 def result_of(scene: Scene, phase: str, arms: Sequence[Arm]) -> Result:
     """Return the metrics of one phase."""
     mine = [arm for arm in arms if arm.phase == phase]
-    alone = {a.boot: quantile(0.99)(a.seconds) for a in mine if a.name == "alone"}
-    expert = work_of([arm for arm in mine if arm.name == "expert"])
+    alone = {arm.boot: arm.seconds for arm in mine if arm.name == "alone"}
+    expert = [s for arm in mine if arm.name == "expert" for s in arm.seconds]
     found: dict[tuple[str, str], Interval] = {}
     for name in dict.fromkeys(arm.name for arm in mine):
         group = [arm for arm in mine if arm.name == name]
@@ -310,36 +306,31 @@ def result_of(scene: Scene, phase: str, arms: Sequence[Arm]) -> Result:
 def _metrics(
     scene: Scene,
     group: Sequence[Arm],
-    alone: Mapping[int, float],
-    expert: Mapping[str, float],
+    alone: Mapping[int, Sequence[Any]],
+    expert: Sequence[Any],
 ) -> list[tuple[str, Interval]]:
     """Return every metric of one arm."""
     found = [
-        ("p50_ms", interval(plays(group, lambda arm: quantile(0.5)))),
-        ("p99_ms", interval(plays(group, lambda arm: quantile(0.99)))),
-        (
-            "isolation",
-            interval(plays(group, lambda arm: quantile(0.99, alone[arm.boot]))),
-        ),
-        ("violation_s", interval(plays(group, lambda arm: violations(scene.slo_ms)))),
+        ("p50_ms", interval(plays(group, quantile(0.5)))),
+        ("p99_ms", interval(plays(group, quantile(0.99)))),
+        ("isolation", interval(plays(group, isolation, lambda arm: alone[arm.boot]))),
+        ("violation_s", interval(plays(group, violations(scene.slo_ms)))),
     ]
     pooled = [second for arm in group for second in arm.seconds]
     if len(latencies(pooled)) >= NOT_ENOUGH:
         found.append(("p999_ms", interval([Play(pooled, quantile(0.999))])))
-    if expert and all(expert.values()) and group[0].name != "alone":
-        ratio = functools.partial(worked, expert)
-        found.append(("work_ratio", interval(plays(group, lambda arm: ratio()))))
-        if {scene.services[key].work for key in expert} == {"cpu"} and _agent(group):
-            back = functools.partial(given_back, expert)
-            found.append(
-                ("work_back_ratio", interval(plays(group, lambda arm: back())))
-            )
+    theirs = work_of(expert)
+    if theirs and all(theirs.values()) and group[0].name != "alone":
+        ratio = plays(group, worked, lambda arm: expert)
+        found.append(("work_ratio", interval(ratio)))
+        if {scene.services[key].work for key in theirs} == {"cpu"} and _agent(group):
+            back = plays(group, given_back, lambda arm: expert)
+            found.append(("work_back_ratio", interval(back)))
     for key in sorted({key for s in pooled for key in s.cpu_pct}):
-        statistic = functools.partial(used, key)
-        each = interval(plays(group, lambda arm, s=statistic: s()))  # type: ignore[misc]
-        found.append((f"cpu_{key}_pct", each))
+        found.append((f"cpu_{key}_pct", interval(plays(group, used(key)))))
     if group[0].name != "alone":
-        settled = [settle_s(arm, alone[arm.boot]) for arm in group]
+        well = {boot: quantile(0.99)(seconds) for boot, seconds in alone.items()}
+        settled = [settle_s(arm, well[arm.boot]) for arm in group]
         found.append(("settle_s", plain(settled)))
         violated = [violated_s(arm, scene.slo_ms) for arm in group]
         found.append(("violation_all_s", plain(violated)))

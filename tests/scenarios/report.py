@@ -163,8 +163,8 @@ def honest(result: Result) -> list[str]:
     if "none" in result.names() and "default" in result.names():
         ones, others = result.of("none"), result.of("default")
         gap = stats.difference(
-            measures.plays(ones, lambda arm: measures.quantile(0.99)),
-            measures.plays(others, lambda arm: measures.quantile(0.99)),
+            measures.plays(ones, measures.quantile(0.99)),
+            measures.plays(others, measures.quantile(0.99)),
         )
         zero = gap.lo <= 0 <= gap.hi
         lines.append(

@@ -22,20 +22,34 @@ T95 = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 Z95 = 1.960
 
 # What a second holds: any value; the statistic of a play knows what to do with it.
-Statistic = Callable[[Sequence[object]], float]
+# It is given the seconds, and those that they are compared with where there are any.
+Statistic = Callable[..., float]
 
 
 @dataclass(frozen=True)
 class Play:
-    """The seconds of one arm in one boot, and how to make a number of them."""
+    """The seconds of one arm in one boot, and how to make a number of them.
+
+    `beside`: the seconds that they are compared with, which are as uncertain.
+    """
 
     seconds: Sequence[object]
     statistic: Statistic
+    beside: Sequence[object] = ()
 
     @property
     def value(self) -> float:
         """Return the number."""
-        return self.statistic(self.seconds)
+        return self.statistic(*filter(None, (self.seconds, self.beside)))
+
+    def drawn(self, dice: np.random.Generator) -> float:
+        """Return the number of seconds drawn again with replacement."""
+        again = [
+            [some[int(i)] for i in dice.integers(len(some), size=len(some))]
+            for some in (self.seconds, self.beside)
+            if some
+        ]
+        return self.statistic(*again)
 
 
 @dataclass(frozen=True)
@@ -73,11 +87,8 @@ def draws_of(plays: Sequence[Play], dice: np.random.Generator) -> list[float]:
     """Return the median over plays, drawn again and again with replacement."""
     medians = []
     for _ in range(DRAWS):
-        values = []
-        for pick in dice.integers(len(plays), size=len(plays)):
-            play = plays[int(pick)]
-            again = dice.integers(len(play.seconds), size=len(play.seconds))
-            values.append(play.statistic([play.seconds[int(i)] for i in again]))
+        picks = dice.integers(len(plays), size=len(plays))
+        values = [plays[int(pick)].drawn(dice) for pick in picks]
         medians.append(float(np.median(values)))
     return medians
 

@@ -39,9 +39,9 @@ def test_throttling_everybody_shows_as_lost_work(played):
 def test_work_is_also_said_as_if_the_agent_took_no_cpu():
     use = {"build": 12.0, "backup": 8.0, "vagus": 5.0}
     seconds = [measures.Second([], 0, use, {"build": 4.0, "backup": 8.0})] * 3
-    over = {"build": 5.0, "backup": 10.0}
-    assert measures.worked(over)(seconds) == pytest.approx(0.8)
-    assert measures.given_back(over)(seconds) == pytest.approx(1.0)
+    expert = [measures.Second([], 0, {}, {"build": 5.0, "backup": 10.0})] * 2
+    assert measures.worked(seconds, expert) == pytest.approx(0.8)
+    assert measures.given_back(seconds, expert) == pytest.approx(1.0)
 
 
 def test_good_decider_is_not_called_a_cheat(played):

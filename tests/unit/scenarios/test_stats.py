@@ -35,6 +35,16 @@ def test_interval_covers_another_run_nine_times_in_ten():
         assert covered >= (54 if count > 1 else 30), count
 
 
+def test_what_it_is_compared_with_is_as_uncertain():
+    def ratio(seconds, beside):
+        return stats.percentile(seconds, 0.9) / stats.percentile(beside, 0.9)
+
+    beside = plays(1, 1)[0].seconds
+    found = stats.interval([stats.Play([2000.0] * 10, ratio, beside)])
+    assert found.median == 2000 / stats.percentile(beside, 0.9)
+    assert found.lo < 0.97 * found.median and found.hi > 1.03 * found.median
+
+
 def test_interval_is_not_so_wide_that_nothing_differs():
     near, far = stats.interval(plays(1, 3)), stats.interval(plays(2, 3, shift=20))
     assert not near.overlaps(far)
