@@ -86,6 +86,7 @@ class Loop:
         self._in_vain = 0  # woken looks in a row that called for nothing
         self._urgency = Urgency(lambda is_urgent: self.parts.urge(is_urgent))
         self._rung: set[str] = set()  # which sensors woke us since the last look
+        self._is_moving = False  # whether the last look wrote something
         self._due_ns = 0  # when the reflex looks although nothing wakes it
         self._begun_ns, self._rested_ns = parts.clock(), 0
         self._spare_ns = SPARE_NS
@@ -252,6 +253,7 @@ class Loop:
         )
         self.planned = acted.wanted
         self._acted.append(acted)
+        self._is_moving = bool(acted.granted)
         if acted.granted:
             self._in_vain = 0
         return acted
@@ -295,7 +297,8 @@ class Loop:
         about = self._about()
         rung, self._rung = self._rung, set()
         heard = self.senses.heard(about)
-        if rung == {"sensor ring"} and not heard and begun_ns < self._due_ns:
+        idle = not (heard or self._is_moving) and begun_ns < self._due_ns
+        if rung == {"sensor ring"} and idle:
             # Those wait who are to wait.  Time will tell the rest.
             self._reactions.looked(begun_ns, False)
             self._woken_ns, self._next_reflex = begun_ns, self._due_ns

@@ -104,8 +104,15 @@ def test_waits_of_those_who_are_to_wait_wake_nobody(bench):
     assert looks("build") == 0
     assert looks("shop") == 1
     assert looks("", "psi") == 1  # pressure does not say whose it is
+    loop._is_moving = True  # the next step is waited for
+    before = loop._counters["loop.reflexes"]
+    machine.events_waiting = [replace(WAIT, workload="build")]
+    loop._woken({"sensor ring"})
+    loop.reflex()
+    assert loop._counters["loop.reflexes"] == before + 1
+    assert not loop._is_moving
     loop.tick()
-    assert [e.workload for e in bench.records[-1].events].count("build") == 1
+    assert [e.workload for e in bench.records[-1].events].count("build") == 2
 
 
 def test_readings_that_are_compared_are_not_of_shorter_times(bench):
