@@ -23,15 +23,20 @@ timed() {
 }
 # What is about the agent runs in a guest of its own, after the one that is over soon.
 agent=$(printf ' tests/vm/test_%s.py' cli lens loop loop_sched record_disk)
+# Last, when all others have ended: where the host is busy a virtual CPU stands still
+# for longer than the kernel lets a scheduler wait.
+stress=tests/vm/test_sched.py
 # usage: guests [NAME COMMAND]   more parts that run beside them
 guests() {
 	# shellcheck disable=SC2086  # a list
 	exec python3 vm/abreast.py \
 		vm-7.3 "$(guest "$require,scx" 7.3 vm 7.3 tests/vm \
-			$(printf -- '--ignore=%s ' $agent))" \
+			$(printf -- '--ignore=%s ' $agent $stress))" \
 		vm-6.12 "$(guest "$require" 6.12 again 6.12)" \
 		vm-rest "failed=0; $(timed timed) || failed=1
-			$(guest "$require,scx" 7.3 vm agent $agent) || failed=1; exit \$failed" "$@"
+			$(guest "$require,scx" 7.3 vm agent $agent) || failed=1
+			$(guest root,vm,kmod,bpf,scx 7.3 vm stress $stress) || failed=1
+			exit \$failed" "$@"
 }
 case $1 in
 host) rm -f .output/test/host.xml
