@@ -11,10 +11,10 @@ from pathlib import Path
 
 total = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
 bad = False
-for name in ("host", "vm-7.3", "vm-6.12", "vm-timed", "vm-agent"):
+for name in ("host", "vm-7.3", "vm-6.12", "vm-timed", "vm-agent", "vm-stress"):
     path = Path(f".output/test/{name}.xml")
     if not path.exists():
-        print(f"  {name:8} did not run to its end; see .output/test")
+        print(f"  {name:9} did not run to its end; see .output/test")
         bad = True
         continue
     suite = tree.parse(path).getroot().find("testsuite")
@@ -25,12 +25,12 @@ for name in ("host", "vm-7.3", "vm-6.12", "vm-timed", "vm-agent"):
     passed = counts["tests"] - broken - counts["skipped"]
     bad |= broken > 0 or passed == 0
     print(
-        f"  {name:8} {passed:4} passed {broken:3} failed {counts['skipped']:3} skipped"
+        f"  {name:9} {passed:4} passed {broken:3} failed {counts['skipped']:3} skipped"
         f"  {float(suite.get('time', 0)):6.0f} s"
     )
     reasons = Counter(skip.get("message", "") for skip in suite.iter("skipped"))
     for reason, times in reasons.items():
-        print(f"           skipped: {reason}" + (f" ({times} tests)" if times > 1 else ""))
+        print(f"            skipped: {reason}" + (f" ({times} tests)" if times > 1 else ""))
 broken = total["failures"] + total["errors"]
 passed = total["tests"] - broken - total["skipped"]
 print(f"{passed} passed, {broken} failed, {total['skipped']} skipped")
