@@ -77,16 +77,16 @@ def blended(
     Between the two a model forgets less than at the end and knows more than at the
     beginning (WiSE-FT: Wortsman et al., 2022).  What the file lacks is as trained.
     """
-    old = {t.name: t.data for t in gguf.GGUFReader(begun).tensors}
-    found = {}
-    for name, values in kept.items():
-        start = old.get(file_name(name))
-        found[name] = (
-            values
-            if start is None
-            else torch.from_numpy(np.array(start)).float().lerp(values, share)
-        )
-    return found
+    old = tensors(gguf.GGUFReader(begun))
+    return {
+        name: old.get(file_name(name), values).lerp(values, share)
+        for name, values in kept.items()
+    }
+
+
+def tensors(reader: gguf.GGUFReader) -> dict[str, torch.Tensor]:
+    """Return every tensor of a file."""
+    return {t.name: torch.from_numpy(np.array(t.data)).float() for t in reader.tensors}
 
 
 def _describe(writer: gguf.GGUFWriter, model: Model, half: bool, signs: int) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import gguf
 from tokenizers import Tokenizer, decoders, models
 
-from train.export import weights
+from train.export import tensors, weights
 from train.model import Model, Shape
 from train.tokens import Tokens, pieces
-from train.warm import grown, tensors
+from train.warm import grown
 from vagus.decide.prompt import signs
 
 

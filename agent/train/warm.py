@@ -11,11 +11,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import gguf
-import numpy as np
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from train.export import file_name
+from train.export import file_name, tensors
 from train.model import Model
 from train.tokens import Tokens
 
@@ -53,11 +52,6 @@ def grown(
         lacking = torch.zeros_like(values) if silent else values
         found[name] = old.get(file_name(name), lacking)
     return found
-
-
-def tensors(reader: gguf.GGUFReader) -> dict[str, torch.Tensor]:
-    """Return every tensor of a file."""
-    return {t.name: torch.from_numpy(np.array(t.data)).float() for t in reader.tensors}
 
 
 def _embeddings(

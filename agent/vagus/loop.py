@@ -191,7 +191,8 @@ class Loop:
         self._reactions.looked(self.parts.clock(), bool(acted.granted))
         self._urgency.ticked()
         took_ns = self.parts.used() - used_ns
-        self._need(window, acted, self.parts.clock() - begun_ns - took_ns)
+        waited_ns = self.parts.clock() - begun_ns - took_ns
+        self._need(window, self._about(), acted, waited_ns)
         return self._record(window, effects)
 
     def _consider(self, window: Window) -> None:
@@ -314,7 +315,7 @@ class Loop:
         # Its CPU time counts: who had to wait for a CPU should not wait longer still.
         rest = ASKING_REST if self.parts.judge.asking else REFLEX_REST
         took_ns = self.parts.used() - used_ns
-        self._need(fast, acted, now - begun_ns - took_ns)
+        self._need(fast, about, acted, now - begun_ns - took_ns)
         earned_ns = (begun_ns - self._begun_ns) // rest
         self._spare_ns = min(SPARE_NS, self._spare_ns + earned_ns) - took_ns
         self._begun_ns = begun_ns
@@ -339,9 +340,15 @@ class Loop:
         about = concerned(self.course.standing)
         return None if about is None else about | self.parts.judge.targets()
 
-    def _need(self, window: Window, acted: Acted, waited_ns: int) -> None:
+    def _need(
+        self,
+        window: Window,
+        about: frozenset[str] | None,
+        acted: Acted,
+        waited_ns: int,
+    ) -> None:
         """Ask for more of the CPU where it is urgent, by a window or a reading."""
-        suffers = not all_have(BEARABLE, window, self._about())
+        suffers = not all_have(BEARABLE, window, about)
         is_on = bool(acted.granted) or self.parts.judge.asking
         self._urgency.need(suffers or is_on, waited_ns)
 

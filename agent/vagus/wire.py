@@ -187,7 +187,7 @@ class Wiring:
         return [name for table in tables for name in table.active()]
 
     def urge(self, is_urgent: bool) -> None:
-        """Give the agent more of the CPU, or no more than anybody."""
+        """Give the agent more of the CPU than others, or less."""
         own.urge(self.own, is_urgent)
 
     def narrow(self, names: Collection[str] | None) -> None:

@@ -64,7 +64,7 @@ class ClassStat(msgspec.Struct, frozen=True):
     """One class over all CPUs since the scheduler was attached."""
 
     ran_ns: int
-    direct: int  # sent to an idle CPU, or put next on one
+    direct: int  # sent to an idle CPU, or put next on a busy one
     queued: int
     preempted: int  # lost the CPU before the slice was over
     kicks: int  # CPUs taken from a lower class
