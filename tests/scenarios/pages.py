@@ -49,6 +49,14 @@ WORKS = {
     "lines": "rounds done",
     "requests": "requests answered",
 }
+# The short answer: whose what, under which title.
+SHORT = (
+    ("default", "isolation", "p99 over alone without Vagus"),
+    ("llm", "isolation", "with it"),
+    ("expert", "isolation", "with the expert's weights"),
+    ("llm", "work_ratio", "neighbours' work over expert's"),
+    ("llm", "cpu_vagus_pct", "CPU % of Vagus with engine"),
+)
 NOISES = {
     "p50": "p50 {:.1f} %",
     "p99": "p99 {:.1f} %",
@@ -115,6 +123,7 @@ def page(
         " plays. Latency counts from when a request was due; one without an answer"
         f" after {TIMEOUT_S:.0f} s counts as that long.",
         "",
+        *(summary(results) if results else ()),
         *(how_sure(results[0][0].noise) if results else ()),
         *(f"- `{command}`" for command in made["commands"]),
         f"- commit {', '.join(made['commits'])}; kernel {', '.join(made['kernels'])}",
@@ -128,6 +137,20 @@ def page(
     for result, said in results:
         lines += _section(result, said)
     return "\n".join(lines) + "\n"
+
+
+def summary(results: Sequence[tuple[Result, Said]]) -> list[str]:
+    """Return the short answer: does it help, and what does it cost."""
+    lines = []
+    for result, said in results:
+        if said.aims:
+            cells = [shown(result.found.get((arm, metric))) for arm, metric, _ in SHORT]
+            met = sum(line.endswith(": met") for line in said.aims)
+            cells.append(f"{met} of {len(said.aims)}")
+            lines.append(f"| {named(result)} | {' | '.join(cells)} |")
+    titles = " | ".join(name for *_, name in SHORT)
+    head = [f"| | {titles} | aims met |", "|---" * (len(SHORT) + 2) + "|"]
+    return [*head, *lines, ""] if lines else []
 
 
 def how_sure(noise: Mapping[str, Floor]) -> list[str]:

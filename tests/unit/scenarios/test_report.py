@@ -150,7 +150,17 @@ def test_page_says_what_was_rejected_and_how_to_do_it_again(played):
     assert "**Rejected:**" in text and "cache: no load" in text
     assert "`make bench-lab N=3`" in text and "bootstrap 1" in text
     assert "| default | 1 |" in text
-    assert "nothing was played twice: no intervals" in text
+    assert "nothing was played twice: no intervals" in text and "aims met" not in text
+
+
+def test_page_says_first_whether_it_helps_and_how_sure_that_is(played):
+    made = {"commands": [], "commits": [], "kernels": [], "versions": {}, "seeds": {}}
+    twice = [ALONE, HURT, EXPERT, ("llm", 5.5, 9.8), ("expert", 5.5, 8.0)]
+    result = played(twice)
+    text = pages.page(made, [(result, report.section(result))], [])
+    helps = text.index("| web, named | 380 (")
+    assert helps < text.index("## web, named") and "| 2 of 2 |" in text
+    assert "known from 1 to 1 repeated plays" in text
 
 
 def test_arm_without_a_decider_is_the_same_in_every_variant(web, row_of, tmp_path):
