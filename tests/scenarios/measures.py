@@ -6,9 +6,12 @@ Reads the folders that play.py wrote; pure but for that.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import math
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,13 +24,16 @@ import itertools
 
 import told
 from scene import Scene
-from stats import Interval, Play, interval, percentile, plain
+from stats import Floor, Interval, Play, floor, interval, percentile, plain
 
 NOT_ENOUGH = 10_000  # samples under which no p99.9 is said
 SETTLED = 2.0  # times what it is alone
 # A real-time task that was woken later than this was kept waiting by the emulated
 # machine; that second and the next, which has the backlog, are left out.
 STALLED_MS = 50.0
+# What has a noise floor of its own, and of which it is one of logarithms.
+FLOORS = ("p50", "p99", "violation", "work", "cpu")
+LOGS = ("p50", "p99", "work")
 Row = Mapping[str, Any]
 
 
@@ -57,6 +63,12 @@ class Arm:
     seconds: Sequence[Second]
     folder: Path
     told: Mapping[str, float] = field(default_factory=dict)
+
+
+def version_of(folder: Path) -> str:
+    """Return the state of the code that was played."""
+    stamp = folder / "version"
+    return stamp.read_text().strip() if stamp.exists() else "unknown"
 
 
 def boots_of(folders: Sequence[Path]) -> list[tuple[Path, Mapping[str, Any]]]:
@@ -266,6 +278,7 @@ class Result:
     phase: str
     arms: Sequence[Arm]
     found: Mapping[tuple[str, str], Interval]
+    noise: Mapping[str, Floor]  # of all results
 
     def names(self) -> list[str]:
         """Return the arms' names, as they were first played; alone first."""
@@ -290,7 +303,43 @@ def plays(
     return [Play(arm.seconds, statistic, beside(arm)) for arm in arms]
 
 
-def result_of(scene: Scene, phase: str, arms: Sequence[Arm]) -> Result:
+def floors(played: Sequence[tuple[Scene, Arm]]) -> dict[str, Floor]:
+    """Return the noise floors of a whole result: of latencies, work and CPU.
+
+    The same thing is an arm in a scenario and phase; of an arm without a decider the
+    variants are the same as well, which hide things from deciders only.
+    """
+    same: dict[tuple[Any, ...], list[Arm]] = defaultdict(list)
+    experts: dict[tuple[str, str], list[Second]] = defaultdict(list)
+    for scene, arm in played:
+        where = (scene.name, arm.phase)
+        state = (scene.variant if arm.row["record"] else "", version_of(arm.folder))
+        same[where, arm.name, state, scene.slo_ms].append(arm)
+        experts[where] += arm.seconds if arm.name == "expert" else ()
+    cells: dict[str, list[list[Play]]] = defaultdict(list)
+    for (where, name, _, slo_ms), arms in same.items():
+        statistics: list[tuple[str, Callable[..., float]]] = [
+            ("p50", quantile(0.5)),
+            ("p99", quantile(0.99)),
+            ("violation", violations(slo_ms)),
+        ]
+        if name != "alone":
+            # A fixed divisor: two plays have it in common.
+            work = functools.partial(worked, expert=experts[where])
+            statistics.append(("work", work))
+        keys = {key for arm in arms for second in arm.seconds for key in second.cpu_pct}
+        statistics += [("cpu", used(key)) for key in sorted(keys)]
+        for kind, statistic in statistics:
+            cells[kind].append(plays(arms, statistic))
+    found = {kind: floor(cells[kind], kind in LOGS) for kind in FLOORS}
+    # The shares of one play are of one play.
+    pairs = sum(len(arms) - 1 for arms in same.values())
+    return found | {"cpu": dataclasses.replace(found["cpu"], pairs=pairs)}
+
+
+def result_of(
+    scene: Scene, phase: str, arms: Sequence[Arm], noise: Mapping[str, Floor]
+) -> Result:
     """Return the metrics of one phase."""
     mine = [arm for arm in arms if arm.phase == phase]
     alone = {arm.boot: arm.seconds for arm in mine if arm.name == "alone"}
@@ -298,9 +347,9 @@ def result_of(scene: Scene, phase: str, arms: Sequence[Arm]) -> Result:
     found: dict[tuple[str, str], Interval] = {}
     for name in dict.fromkeys(arm.name for arm in mine):
         group = [arm for arm in mine if arm.name == name]
-        for metric, value in _metrics(scene, group, alone, expert):
+        for metric, value in _metrics(scene, group, alone, expert, noise):
             found[name, metric] = value
-    return Result(scene, phase, mine, found)
+    return Result(scene, phase, mine, found, noise)
 
 
 def _metrics(
@@ -308,26 +357,30 @@ def _metrics(
     group: Sequence[Arm],
     alone: Mapping[int, Sequence[Any]],
     expert: Sequence[Any],
+    noise: Mapping[str, Floor],
 ) -> list[tuple[str, Interval]]:
     """Return every metric of one arm."""
+    p99, over = noise["p99"], plays(group, isolation, lambda arm: alone[arm.boot])
+    bad = plays(group, violations(scene.slo_ms))
     found = [
-        ("p50_ms", interval(plays(group, quantile(0.5)))),
-        ("p99_ms", interval(plays(group, quantile(0.99)))),
-        ("isolation", interval(plays(group, isolation, lambda arm: alone[arm.boot]))),
-        ("violation_s", interval(plays(group, violations(scene.slo_ms)))),
+        ("p50_ms", interval(plays(group, quantile(0.5)), noise["p50"])),
+        ("p99_ms", interval(plays(group, quantile(0.99)), p99)),
+        ("isolation", interval(over, p99)),
+        ("violation_s", interval(bad, noise["violation"])),
     ]
     pooled = [second for arm in group for second in arm.seconds]
     if len(latencies(pooled)) >= NOT_ENOUGH:
-        found.append(("p999_ms", interval([Play(pooled, quantile(0.999))])))
+        found.append(("p999_ms", interval([Play(pooled, quantile(0.999))], p99)))
     theirs = work_of(expert)
     if theirs and all(theirs.values()) and group[0].name != "alone":
         ratio = plays(group, worked, lambda arm: expert)
-        found.append(("work_ratio", interval(ratio)))
+        found.append(("work_ratio", interval(ratio, noise["work"])))
         if {scene.services[key].work for key in theirs} == {"cpu"} and _agent(group):
             back = plays(group, given_back, lambda arm: expert)
-            found.append(("work_back_ratio", interval(back)))
+            found.append(("work_back_ratio", interval(back, noise["work"])))
     for key in sorted({key for s in pooled for key in s.cpu_pct}):
-        found.append((f"cpu_{key}_pct", interval(plays(group, used(key)))))
+        share = interval(plays(group, used(key)), noise["cpu"])
+        found.append((f"cpu_{key}_pct", share))
     if group[0].name != "alone":
         well = {boot: quantile(0.99)(seconds) for boot, seconds in alone.items()}
         settled = [settle_s(arm, well[arm.boot]) for arm in group]

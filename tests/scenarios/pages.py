@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from loads import TIMEOUT_S
 from measures import Result
 from scene import Phase, Scene
-from stats import Interval
+from stats import Floor, Interval
 
 MAIN = (
     ("p50_ms", "p50 ms"),
@@ -48,6 +48,21 @@ WORKS = {
     "io": "bytes written",
     "lines": "rounds done",
     "requests": "requests answered",
+}
+# The short answer: whose what, under which title.
+SHORT = (
+    ("default", "isolation", "p99 over alone without Vagus"),
+    ("llm", "isolation", "with it"),
+    ("expert", "isolation", "with the expert's weights"),
+    ("llm", "work_ratio", "neighbours' work over expert's"),
+    ("llm", "cpu_vagus_pct", "CPU % of Vagus with engine"),
+)
+NOISES = {
+    "p50": "p50 {:.1f} %",
+    "p99": "p99 {:.1f} %",
+    "work": "work {:.1f} %",
+    "cpu": "CPU {:.2f} points",
+    "violation": "{:.1f} s over the SLO",
 }
 SCALE = 1000.0  # of the figure's latencies, times alone
 COLOURS = {"llm": "#c44e52", "expert": "#55a868", "alone": "#8c8c8c"}
@@ -105,11 +120,11 @@ def page(
         "",
         "Made by the commands below; nothing here is typed by hand. One virtual CPU"
         " whose time counts instructions (icount), disks on null_blk; medians over n"
-        " plays, with 95 % intervals of what another run would give (bootstrap over"
-        " plays and seconds, widened for few plays; for n = 1 only within the boot)."
-        " Latency counts from when a request was due; one without an answer after"
-        f" {TIMEOUT_S:.0f} s counts as that long.",
+        " plays. Latency counts from when a request was due; one without an answer"
+        f" after {TIMEOUT_S:.0f} s counts as that long.",
         "",
+        *(summary(results) if results else ()),
+        *(how_sure(results[0][0].noise) if results else ()),
         *(f"- `{command}`" for command in made["commands"]),
         f"- commit {', '.join(made['commits'])}; kernel {', '.join(made['kernels'])}",
         f"- versions: {versions}",
@@ -124,17 +139,70 @@ def page(
     return "\n".join(lines) + "\n"
 
 
+def summary(results: Sequence[tuple[Result, Said]]) -> list[str]:
+    """Return the short answer: does it help, and what does it cost."""
+    lines = []
+    for result, said in results:
+        if said.aims:
+            cells = [shown(result.found.get((arm, metric))) for arm, metric, _ in SHORT]
+            met = sum(line.endswith(": met") for line in said.aims)
+            cells.append(f"{met} of {len(said.aims)}")
+            lines.append(f"| {named(result)} | {' | '.join(cells)} |")
+    titles = " | ".join(name for *_, name in SHORT)
+    head = [f"| | {titles} | aims met |", "|---" * (len(SHORT) + 2) + "|"]
+    return [*head, *lines, ""] if lines else []
+
+
+def how_sure(noise: Mapping[str, Floor]) -> list[str]:
+    """Say what the intervals are, and how large the noise floor is."""
+    known = {name: floor for name, floor in noise.items() if floor.pairs}
+    sizes = ", ".join(
+        text.format(known[name].sd * (100 if known[name].logs else 1))
+        for name, text in NOISES.items()
+        if name in known
+    )
+    pairs = sorted(floor.pairs for floor in known.values())
+    size = "unknown, as nothing was played twice: no intervals."
+    if pairs:
+        size = f"{sizes}; known from {pairs[0]} to {pairs[-1]} repeated plays."
+    return [
+        "An interval says where another run of the same command is expected to have"
+        " its median, 19 times in 20. It is a bootstrap over plays and seconds, widened"
+        " by the noise floor: what plays of the same thing (A/A pairs, repetitions, the"
+        " variants of an arm without a decider) differ by beyond what their seconds"
+        " explain, all of the page together. Both runs have that noise, a floor of few"
+        " repeated plays counts more (Student's t), one wild pair counts two deviations"
+        " at most, and where nothing was drawn beyond a median, as at a time-out, it"
+        " stays.",
+        "",
+        f"Noise floor, one standard deviation of a play: {size} What a decider does"
+        " differently from play to play is only seen from n = 2 on; so are intervals of"
+        " counts without seconds, by their own plays.",
+        "",
+    ]
+
+
+def named(result: Result) -> str:
+    """Return "web, named", with the phase where there are several."""
+    scene = result.scene
+    phase = f": {result.phase}" if len(scene.phases) > 1 else ""
+    return f"{scene.name}, {scene.variant}{phase}"
+
+
 def _section(result: Result, said: Said) -> list[str]:
     """Return one phase's part of the page."""
     scene, agents = result.scene, []
     for name in result.names():
         if result.of(name)[0].row["record"]:
             agents.append(name)
-    title = f"{scene.name}, {scene.variant}"
-    title += f": {result.phase}" if len(scene.phases) > 1 else ""
     phase = next(phase for phase in scene.phases if phase.name == result.phase)
     hidden = ", ".join(sorted(scene.hidden)) or "nothing"
-    lines = ["", f"## {title}", "", f"{scene.title[0].upper()}{scene.title[1:]}."]
+    lines = [
+        "",
+        f"## {named(result)}",
+        "",
+        f"{scene.title[0].upper()}{scene.title[1:]}.",
+    ]
     lines += [f'Sentence: "{phase.objective}" Hidden from the deciders: {hidden}.']
     lines += [*_counted(scene, phase), ""]
     lines += [table(result, MAIN, result.names()), ""]

@@ -36,8 +36,7 @@ def folders() -> dict[tuple[str, str], list[Path]]:
     for path in sorted((ROOT / ".output/lab").glob("*/play.json"), key=_age):
         match = re.fullmatch(r"(.+)-([^-]+)-\d+", path.parent.name)
         if match:
-            stamp = path.parent / "version"
-            version = stamp.read_text().strip() if stamp.exists() else "unknown"
+            version = measures.version_of(path.parent)
             found[match[1], match[2]].append((version, path.parent))
     return {
         key: [folder for version, folder in each if version == each[-1][0]]
@@ -113,7 +112,10 @@ def _untouched(result: Result, arm: str) -> str:
 
 
 def _beats(result: Result, arm: str, rival: str) -> str:
-    """Say whether one arm's p99 is below another's, with room between."""
+    """Say whether one arm's p99 is below another's, with room between.
+
+    Unpaired: each interval has the noise of two runs, so this asks for more than 95 %.
+    """
     mine, other = (result.found.get((a, "p99_ms")) for a in (arm, rival))
     if mine is None:
         return ""
@@ -142,8 +144,8 @@ def noise(result: Result) -> str:
         return ""
     middle = math.exp(sorted(apart)[len(apart) // 2]) - 1
     return (
-        f"noise floor: the same arm twice in one boot differs by {100 * middle:.1f} %"
-        f" of p99 (median of {len(apart)} A/A pairs)"
+        f"the same arm twice in one boot differs by {100 * middle:.1f} % of p99"
+        f" (median of {len(apart)} A/A pairs)"
     )
 
 
@@ -162,14 +164,14 @@ def honest(result: Result) -> list[str]:
     lines = [stalls(result)]
     if "none" in result.names() and "default" in result.names():
         ones, others = result.of("none"), result.of("default")
-        gap = stats.difference(
-            measures.plays(ones, measures.quantile(0.99)),
-            measures.plays(others, measures.quantile(0.99)),
+        p99 = measures.quantile(0.99)
+        times = stats.ratio(
+            measures.plays(ones, p99), measures.plays(others, p99), result.noise["p99"]
         )
-        zero = gap.lo <= 0 <= gap.hi
+        said = "no effect" if times.lo <= 1 <= times.hi else "AN EFFECT"
         lines.append(
-            f"a decider that does nothing: p99 differs from the default's by"
-            f" {pages.shown(gap)} ms: {'no effect' if zero else 'AN EFFECT'}"
+            f"a decider that does nothing: p99 is {pages.shown(times)} times the"
+            f" default's: {'not known' if math.isnan(times.lo) else said}"
         )
     if "throttle" in result.names():
         left = result.median("throttle", "work_ratio")
@@ -254,21 +256,24 @@ def about(boots: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def main() -> int:
     """Make the report; the exit status is 1 where a run was rejected."""
-    results, rows, rejected, boots = [], [], [], []
+    boots, scenes = [], []
     for (name, variant), found in folders().items():
         scene = read(Path(__file__).parent / f"{name}.yaml", variant)
         played = measures.boots_of(found)
         boots += [boot for _, boot in played]
-        arms = measures.arms_of(scene, played)
+        scenes.append((scene, measures.arms_of(scene, played)))
+    noise = measures.floors([(scene, arm) for scene, arms in scenes for arm in arms])
+    results, rejected = [], []
+    for scene, arms in scenes:
         for phase in scene.phases:
-            result = measures.result_of(scene, phase.name, arms)
+            result = measures.result_of(scene, phase.name, arms, noise)
             try:
                 measures.check(scene, result)
             except Rejected as error:
                 rejected.append(str(error))
-                continue
-            results.append(result)
-            rows += rows_of(result)
+            else:
+                results.append(result)
+    rows = [row for result in results for row in rows_of(result)]
     made = about(boots)
     bench = ROOT / ".output/bench"
     bench.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Medians and their intervals, from plays that are made of seconds; pure.
 
-A play is one arm in one boot.  An interval is a two-level bootstrap, over plays
-and over the seconds in each, widened as Student's t is for few plays: what another
-run of the same command is expected to give.
+A play is one arm in one boot.  An interval says where another run of the same
+command is expected to have its median.  It is a two-level bootstrap, over plays and
+over the seconds in each, widened by the noise floor: what plays of the same thing
+differ by beyond what their seconds explain, estimated from all of them together,
+since the few plays of one arm tell nothing of it (a random-effects model).
 """
 
 from __future__ import annotations
@@ -16,10 +18,16 @@ import numpy as np
 
 DRAWS = 300
 SEED = 1
-COVER = 0.95
-# Student's t over the normal's 1.96, two-sided 95 %, by plays; then nearly 1.
+Z95 = 1.960  # two-sided 95 % of a normal
+# The other run's median has the same noise again: 95 % of the difference of two.
+BOTH = math.sqrt(2)
+ANOTHER = 0.0028  # share of a normal beyond BOTH * Z95, on either side
+ITSELF = 0.025  # the same beyond Z95
+# Student's t, two-sided 95 %, by degrees of freedom; then its expansion.
 T95 = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-Z95 = 1.960
+# A squared deviation counts as this at most, so that an arm with two minds does not
+# widen all; and what such squares of a normal are on average.
+CLIP, CLIPPED = Z95**2, 0.913
 
 # What a second holds: any value; the statistic of a play knows what to do with it.
 # It is given the seconds, and those that they are compared with where there are any.
@@ -75,12 +83,81 @@ def percentile(values: Sequence[float], share: float) -> float:
     return float(ranked[max(0, math.ceil(len(ranked) * share) - 1)])
 
 
-def widening(plays: int) -> float:
-    """Return by how much few plays widen an interval."""
-    if plays < 2:
-        return 1.0
-    t = T95[plays - 2] if plays - 2 < len(T95) else Z95 * (1 + 1 / plays)
-    return t / Z95
+def student(freedom: int) -> float:
+    """Return Student's t, two-sided 95 %; infinite where nothing was repeated."""
+    if freedom < 1:
+        return math.inf
+    if freedom <= len(T95):
+        return T95[freedom - 1]
+    return Z95 + 2.372 / freedom + 2.82 / freedom**2
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The noise floor: what plays of the same thing differ by beyond their seconds.
+
+    `sd`: one play's standard deviation, of logarithms where `logs`, else in the
+    metric's unit; `pairs`: the degrees of freedom that it is known with.
+    """
+
+    sd: float
+    pairs: int
+    logs: bool
+
+    def reach(self, share: float) -> float:
+        """Return 95 % of a share of the variance; NaN where nothing was repeated."""
+        if not self.pairs:
+            return math.nan
+        return student(self.pairs) * self.sd * math.sqrt(share)
+
+
+def floor(cells: Sequence[Sequence[Play]], logs: bool) -> Floor:
+    """Return the noise floor of cells, each some plays of the same thing.
+
+    Chosen so that the differences between plays, each over what its seconds and the
+    floor explain, are as large as a normal's (Paule and Mandel's estimate, clipped);
+    0 where the seconds alone explain them.
+    """
+    found = [one for plays in cells for one in _contrasts(plays, logs)]
+    if not found:
+        return Floor(math.nan, 0, logs)
+    squares, known, times = np.array(found).T
+
+    def too_small(variance: float) -> bool:
+        explained = known + times * variance + 1e-18
+        return float(np.mean(np.minimum(squares / explained, CLIP))) > CLIPPED
+
+    low, high = 0.0, 2 * float(squares.max())
+    for _ in range(60 if too_small(0.0) else 0):
+        middle = (low + high) / 2
+        low, high = (middle, high) if too_small(middle) else (low, middle)
+    return Floor(math.sqrt(low), len(found), logs)
+
+
+def _contrasts(plays: Sequence[Play], logs: bool) -> list[tuple[float, float, float]]:
+    """Return each play against the mean of those before it, which are independent.
+
+    As (difference squared, its variance by the seconds, how often it has a play's).
+    """
+    seen: list[tuple[float, float]] = []
+    for play in plays if len(plays) > 1 else ():
+        dice = np.random.default_rng(SEED)
+        numbers = np.array([play.value, *(play.drawn(dice) for _ in range(DRAWS))])
+        if logs:
+            if not (numbers > 0).all():
+                continue
+            numbers = np.log(numbers)
+        if np.isfinite(numbers).all():
+            seen.append((float(numbers[0]), float(numbers[1:].var())))
+    found = []
+    for count in range(1, len(seen)):
+        before = np.array(seen[:count])
+        gap = seen[count][0] - before[:, 0].mean()
+        known = seen[count][1] + before[:, 1].sum() / count**2
+        # Two plays at a time-out, in all their seconds, say nothing of noise.
+        if gap or known or not logs:
+            found.append((gap**2, known, 1 + 1 / count))
+    return found
 
 
 def draws_of(plays: Sequence[Play], dice: np.random.Generator) -> list[float]:
@@ -93,32 +170,57 @@ def draws_of(plays: Sequence[Play], dice: np.random.Generator) -> list[float]:
     return medians
 
 
-def interval(plays: Sequence[Play]) -> Interval:
-    """Return the median and its 95 % interval; same in, same out."""
+def interval(plays: Sequence[Play], noise: Floor) -> Interval:
+    """Return the median and where another run's is expected; same in, same out."""
     median = float(np.median([play.value for play in plays]))
     drawn = draws_of(plays, np.random.default_rng(SEED))
-    return spread(median, drawn, len(plays))
+    # What a play is compared with was played as well, and has the same noise.
+    share = (2 if any(play.beside for play in plays) else 1) / len(plays)
+    ends = _ends(median, drawn, ANOTHER, BOTH * noise.reach(share), noise.logs)
+    return Interval(median, *ends, len(plays))
 
 
-def spread(median: float, drawn: Sequence[float], n: int) -> Interval:
-    """Return the interval of what was drawn, widened."""
-    if math.isnan(median):
-        return Interval(median, median, median, n)
-    edge = (1 - COVER) / 2
+def _ends(
+    median: float, drawn: Sequence[float], edge: float, reach: float, logs: bool
+) -> tuple[float, float]:
+    """Return the interval of what was drawn, widened; NaN where nothing is known."""
+    if math.isnan(median) or math.isnan(reach):
+        return math.nan, math.nan
     low, high = percentile(drawn, edge), percentile(drawn, 1 - edge)
-    lo = median - max(0.0, median - low) * widening(n)
-    hi = median + max(0.0, high - median) * widening(n)
+    lo = _end(median, min(low, median), -reach, logs)
     # What cannot be negative has not been drawn so.
-    return Interval(median, max(0.0, lo) if low >= 0 else lo, hi, n)
+    lo = max(0.0, lo) if low >= 0 else lo
+    return lo, _end(median, max(high, median), reach, logs)
+
+
+def _end(median: float, drawn: float, reach: float, logs: bool) -> float:
+    """Return one end: both spreads in quadrature.
+
+    Where nothing was drawn beyond the median it is a bound (a time-out), and stays.
+    """
+    if drawn == median or (logs and min(drawn, median) <= 0):
+        return drawn
+    if logs:
+        gap = math.hypot(math.log(drawn / median), reach)
+        return median * math.exp(math.copysign(gap, reach))
+    return median + math.copysign(math.hypot(drawn - median, reach), reach)
 
 
 def plain(values: Sequence[float]) -> Interval:
-    """Return the interval of numbers without seconds; of one nothing is known."""
+    """Return the interval of numbers without seconds, by their own few plays alone.
+
+    Of one nothing is known; the bootstrap of more is widened as Student's t is.
+    """
     known = [value for value in values if not math.isnan(value)]
+    median = float(np.median(known)) if known else math.nan
     if len(known) < 2:
-        median = known[0] if known else math.nan
         return Interval(median, math.nan, math.nan, len(known))
-    return interval([Play([value], _only) for value in known])
+    drawn = draws_of([Play([v], _only) for v in known], np.random.default_rng(SEED))
+    low, high = percentile(drawn, ITSELF), percentile(drawn, 1 - ITSELF)
+    wider = student(len(known) - 1) / Z95
+    lo = median - (median - low) * wider
+    hi = median + (high - median) * wider
+    return Interval(median, max(0.0, lo) if low >= 0 else lo, hi, len(known))
 
 
 def _only(seconds: Sequence[object]) -> float:
@@ -127,10 +229,13 @@ def _only(seconds: Sequence[object]) -> float:
     return value
 
 
-def difference(ones: Sequence[Play], others: Sequence[Play]) -> Interval:
-    """Return the interval of the difference of two medians."""
+def ratio(ones: Sequence[Play], others: Sequence[Play], noise: Floor) -> Interval:
+    """Return one median over another of this run; unpaired, as no boot cancels."""
     dice = np.random.default_rng(SEED)
     first, second = draws_of(ones, dice), draws_of(others, dice)
-    drawn = [a - b for a, b in zip(first, second, strict=True)]
+    drawn = [a / b for a, b in zip(first, second, strict=True)]
     medians = [float(np.median([p.value for p in group])) for group in (ones, others)]
-    return spread(medians[0] - medians[1], drawn, min(len(ones), len(others)))
+    share = 1 / len(ones) + 1 / len(others)
+    median = medians[0] / medians[1]
+    ends = _ends(median, drawn, ITSELF, noise.reach(share), noise.logs)
+    return Interval(median, *ends, min(len(ones), len(others)))

@@ -47,6 +47,12 @@ def row(arm: str, ms: float, build_pct: float, jitter: int = 0) -> dict:
     }
 
 
+def result_of(web: scene.Scene, arms: list[measures.Arm]) -> measures.Result:
+    """Return the result of one day, whose noise is its own."""
+    noise = measures.floors([(web, arm) for arm in arms])
+    return measures.result_of(web, "day", arms, noise)
+
+
 @pytest.fixture
 def row_of() -> Callable[..., dict]:
     """Return row()."""
@@ -72,7 +78,7 @@ def played(tmp_path: Path, web: scene.Scene) -> Callable[..., measures.Result]:
             (folder / "play.json").write_text(json.dumps({"rows": rows}))
             folders.append(folder)
         arms = measures.arms_of(web, measures.boots_of(folders))
-        return measures.result_of(web, "day", arms)
+        return result_of(web, arms)
 
     return make
 
@@ -88,6 +94,6 @@ def stalling(tmp_path: Path, web: scene.Scene) -> Callable[..., measures.Result]
             for index in late:
                 one["readings"][index]["late_ms"] = 300.0
             found.append(measures.arm_of(web, 0, one, tmp_path))
-        return measures.result_of(web, "day", found)
+        return result_of(web, found)
 
     return make

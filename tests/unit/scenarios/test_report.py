@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The lab refuses what proves nothing, and shows who cheats."""
 
+import dataclasses
 import math
 
 import measures
@@ -63,6 +64,17 @@ def test_doing_nothing_protects_nobody(played):
     assert report.verdicts(result)[0].endswith("NOT MET")
 
 
+def test_of_arms_played_once_no_effect_is_known(played):
+    result = played([ALONE, HURT, EXPERT, ("none", 1890.0, 30.0)])
+    assert report.honest(result)[1].endswith("not known")
+
+
+def test_wild_noise_is_no_effect(played):
+    arms = [ALONE, EXPERT, ("default", 900.0, 30.0), ("none", 700.0, 30.0)]
+    again = [ALONE, EXPERT, ("default", 700.0, 30.0), ("none", 900.0, 30.0)]
+    assert report.honest(played(arms, again))[1].endswith("no effect")
+
+
 def test_something_that_helps_is_no_nothing(played):
     arms = [ALONE, HURT, EXPERT, ("none", 900.0, 30.0)]
     assert report.honest(played(arms, arms, arms))[1].endswith("AN EFFECT")
@@ -98,7 +110,7 @@ def test_who_never_suffered_settled_at_once_and_who_always_did_never(
     assert math.isnan(measures.settle_s(measures.arm_of(web, 0, ill, tmp_path), 5.0))
 
 
-def test_noise_floor_is_of_pairs_in_one_boot(played):
+def test_same_arm_twice_in_one_boot_is_told(played):
     twice = [ALONE, HURT, EXPERT, ("expert", 6.6, 10.0)]
     line = report.noise(played(twice, [ALONE, HURT, EXPERT]))
     assert "differs by 20.0 %" in line and "1 A/A pairs" in line
@@ -138,6 +150,31 @@ def test_page_says_what_was_rejected_and_how_to_do_it_again(played):
     assert "**Rejected:**" in text and "cache: no load" in text
     assert "`make bench-lab N=3`" in text and "bootstrap 1" in text
     assert "| default | 1 |" in text
+    assert "nothing was played twice: no intervals" in text and "aims met" not in text
+
+
+def test_page_says_first_whether_it_helps_and_how_sure_that_is(played):
+    made = {"commands": [], "commits": [], "kernels": [], "versions": {}, "seeds": {}}
+    twice = [ALONE, HURT, EXPERT, ("llm", 5.5, 9.8), ("expert", 5.5, 8.0)]
+    result = played(twice)
+    text = pages.page(made, [(result, report.section(result))], [])
+    helps = text.index("| web, named | 380 (")
+    assert helps < text.index("## web, named") and "| 2 of 2 |" in text
+    assert "known from 1 to 1 repeated plays" in text
+
+
+def test_arm_without_a_decider_is_the_same_in_every_variant(web, row_of, tmp_path):
+    hidden = dataclasses.replace(web, variant="unlabelled")
+    arms = []
+    for scene, scale in ((web, 1.0), (hidden, 1.1)):
+        for name, ms in (("expert", 5.0), ("llm", 6.0)):
+            one = row_of(name, ms * scale, 10.0) | {"record": ""}
+            arm = measures.arm_of(scene, 0, one, tmp_path)
+            record = {"record": "x.db" if name == "llm" else ""}
+            arms.append((scene, dataclasses.replace(arm, row={**one, **record})))
+    floor = measures.floors(arms)["p99"]
+    assert floor.pairs == 1  # the expert's; the model was told something else
+    assert floor.sd == pytest.approx(0.07, abs=0.01)
 
 
 def test_figure_is_drawn(played, tmp_path):
