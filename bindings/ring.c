@@ -402,6 +402,8 @@ uint32_t vagus_drain_take_folds(struct vagus_drain *drain, struct vagus_fold *to
 	for (uint32_t i = 0; i < drain->folds_capacity; i++) {
 		struct vagus_fold *entry = &drain->folds[i];
 
+		if (taken == drain->folds_count)
+			break;
 		if (!entry->count)
 			continue;
 		to[taken++] = *entry;

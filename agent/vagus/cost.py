@@ -11,6 +11,7 @@ from pathlib import Path
 from vagus.flow import Cost
 
 NS = 1_000_000_000
+TICKS_PER_S, PAGE_BYTES = os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
 
 
 class CostMeter:
@@ -51,11 +52,9 @@ def _used(proc: Path, pid: int) -> tuple[float, int]:
     /proc/PID/stat counts in ticks of 10 ms: one window is coarse, many are exact.
     """
     try:
-        with open(proc / str(pid) / "stat", "rb") as file:
+        with open(f"{proc}/{pid}/stat", "rb", buffering=0) as file:
             fields = file.read(1024).rsplit(b")", 1)[1].split()
     except (OSError, IndexError):
         return 0.0, 0
     ticks = int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK"), int(fields[21]) * os.sysconf(
-        "SC_PAGE_SIZE"
-    )
+    return ticks / TICKS_PER_S, int(fields[21]) * PAGE_BYTES

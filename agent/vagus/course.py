@@ -126,15 +126,16 @@ class Course:
         said = self.proposal
         if said is None:
             return
-        basis = self._basis(window, now_ns)
+        before = self._state
         verdict = self._verified(said, window, now_ns)
         came = (verdict.mode, verdict.allowed, verdict.advised)
         noted = (said.decider, said.stances, said.fallback, *came)
         if noted != self._noted:
+            basis = self._basis(window, now_ns, before)
             self._fresh, self._noted = (said, verdict, basis), noted
 
-    def _basis(self, window: Window, now_ns: int) -> Basis:
-        """Return what the next verdict is made from."""
+    def _basis(self, window: Window, now_ns: int, state: VerifyState) -> Basis:
+        """Return what a verdict was made from."""
         wishes, local = self._steered
         return Basis(
             tick=window.tick,
@@ -142,7 +143,7 @@ class Course:
             local=local.isoformat(),
             policy=self.policy.text_hash,
             wishes=msgspec.json.encode(wishes).decode(),
-            state=msgspec.json.encode(self._state).decode(),
+            state=msgspec.json.encode(state).decode(),
         )
 
     def _verified(self, proposal: Proposal, window: Window, now_ns: int) -> Verdict:

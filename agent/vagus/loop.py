@@ -39,7 +39,7 @@ from vagus.policy.trust import own_bounds
 from vagus.reaction import Reactions
 from vagus.senses import WAKING, Senses
 from vagus.settings import Facts, verify_settings
-from vagus.urgency import BEARABLE, GOOD, Urgency, all_have
+from vagus.urgency import BEARABLE, Urgency, all_have
 from vagus.wake import Waker
 from vagus.wishes import advice_taken
 
@@ -56,7 +56,8 @@ IN_VAIN = 5  # looks that called for nothing, before they come further apart
 # which matters where CPUs are slow (at a tenth the emulated guest gave it 16 %).
 REFLEX_REST = 20
 # While nobody suffers, and a wake-up would tell if somebody began to, it looks less
-# often: a machine at rest should not pay for who watches it.
+# often: a machine at rest should not pay for who watches it.  Warm is no suffering:
+# who is protected at work is that all the time, and the law leaves it as it is.
 CALM_NS = 300_000_000
 # What wakes us is answered without that rest until so much CPU time is spent; ten
 # seconds of calm earn it again.  So trouble that begins is answered at once, for a
@@ -355,7 +356,7 @@ class Loop:
     def _pace(self, fast: Window) -> int:
         """Return after which time the reflex looks again, ns, unless it is woken."""
         wakes = [s.fileno() >= 0 for s in self.parts.sensors if s.name in WAKING]
-        calm = all_have(GOOD, fast)
+        calm = all_have(BEARABLE, fast)
         if calm and wakes and all(wakes) and not self.parts.judge.watching:
             return max(self.parts.reflex_ns, CALM_NS)
         return self.parts.reflex_ns

@@ -20,6 +20,8 @@ COUNTER = 1 << 32  # counts wrap here
 
 def grown(now: Sequence[int], before: Sequence[int]) -> list[int]:
     """Return how much each of as many counts grew; counts wrap at 2^32."""
+    if now == before:
+        return [0] * len(now)
     counts = list(map(sub, now, before))
     if min(counts, default=0) < 0:
         return [count % COUNTER for count in counts]

@@ -15,9 +15,8 @@ from vagus.flow import Window, Word
 CALM_TICKS = 3
 # What the loop may wait for the CPU in one go before it asks for more.
 STARVED_NS = 50_000_000
-GOOD = (Word.OK, Word.UNKNOWN)
 # Not urgent: while it works the agent itself makes somebody warm on one slow CPU.
-BEARABLE = (*GOOD, Word.WARM)
+BEARABLE = (Word.OK, Word.UNKNOWN, Word.WARM)
 
 
 class Urgency:

@@ -58,11 +58,12 @@ class Waker:
 
     def wait(self, seconds: float) -> set[str]:
         """Return the names of what is ready; empty when the time is up."""
-        ready = self._epoll.poll(max(0.0, seconds))
-        with contextlib.suppress(BlockingIOError):
-            while self._reader.recv(64):
-                pass
-        return {self._names[fd] for fd, _ in ready if fd in self._names}
+        ready = {fd for fd, _ in self._epoll.poll(max(0.0, seconds))}
+        if self._reader.fileno() in ready:
+            with contextlib.suppress(BlockingIOError):
+                while self._reader.recv(64):
+                    pass
+        return {self._names[fd] for fd in ready if fd in self._names}
 
     def signals(self) -> set[signal.Signals]:
         """Return the signals that came since the last call."""

@@ -202,6 +202,8 @@ class Windower:
             elif sample.source == "psi":
                 if (pct := _stalled(track, sample)) is not None:
                     gauges[sample.signal.replace("_us", "_pct")] = pct
+            elif sample.signal not in _COUNTED:
+                continue  # half of them: no number is made of these
             elif (growth := _growth(track, sample, start, now)) is not None:
                 moved.setdefault(sample.signal, []).append((sample.source, growth))
         if name and (known := track.last.get(("cgroup", "memory_bytes"))):
@@ -219,13 +221,9 @@ class Windower:
         self, moved: Mapping[str, list[tuple[str, _Grown]]], numbers: dict[str, float]
     ) -> None:
         """Add p50, p99 and count of each histogram; several of one kind add up."""
-        for signal, stem in (
-            ("runq_ns", "runq"),
-            ("io_ns", "io"),
-            ("reclaim_ns", "reclaim"),
-            ("slo_ns", "slo"),
-        ):
-            rows = [growth for _, growth in moved.get(signal, []) if growth.counts]
+        for signal, stem in _STEMS.items():
+            tellers = moved.get(signal)
+            rows = [growth for _, growth in tellers if growth.counts] if tellers else ()
             if not rows:
                 continue
             counts = rows[0].counts
@@ -317,11 +315,11 @@ def _growth(track: _Track, sample: Sample, start: int, now: int) -> _Grown | Non
     key = (sample.source, sample.signal)
     before = track.last.get(key)
     track.last[key] = sample
-    counts = list(sample.counts)
+    counts = sample.counts
     if before is None:
         if sample.source not in FROM_ZERO or not start:
             return None
-        return _Grown(sample.value, max(1, now - start), counts)
+        return _Grown(sample.value, max(1, now - start), list(counts))
     if sample.value < before.value or len(counts) != len(before.counts):
         return None  # it began anew
     since = start if sample.source in PROMPT and start else before.time_ns
@@ -335,6 +333,8 @@ def _growth(track: _Track, sample: Sample, start: int, now: int) -> _Grown | Non
     )
 
 
+# Histograms, and how the numbers made of them begin.
+_STEMS = {"runq_ns": "runq", "io_ns": "io", "reclaim_ns": "reclaim", "slo_ns": "slo"}
 # counter -> (number, factor on growth per nanosecond); sources by preference
 _RATES: tuple[tuple[str, str, float], ...] = (
     ("cpu_usage_us", "cpu_pct", 1e5),
@@ -346,6 +346,8 @@ _RATES: tuple[tuple[str, str, float], ...] = (
     ("forks", "forks_per_s", 1e9),
     ("execs", "execs_per_s", 1e9),
 )
+# Counters and histograms that a number is made of.
+_COUNTED = {*_STEMS, *(signal for signal, _, _ in _RATES), "oom_kills"}
 
 
 def _rates(

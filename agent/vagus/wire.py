@@ -191,9 +191,9 @@ class Wiring:
         own.urge(self.own, is_urgent)
 
     def narrow(self, names: Collection[str] | None) -> None:
-        """Have files read of these workloads alone; None: of everybody."""
+        """Have the fast sources read these workloads alone; None: everybody."""
         for sensor in self.sensors:
-            if isinstance(sensor, PsiSensor):
+            if isinstance(sensor, PsiSensor | TableSensor):
                 sensor.only = names
 
     def close_sensors(self) -> None:

@@ -70,6 +70,13 @@ def test_reflex_looks_less_often_while_nobody_suffers_and_a_wake_up_would_tell(b
     machine.fileno = lambda: 7
     machine.now += S // 10
     assert pace_ms() == 300
+    machine.wait_pct = lambda: 15.0  # warm, which the law leaves as it is
+    for _ in range(8):
+        machine.now += S // 10
+        assert pace_ms() == 300
+    machine.now += S // 10
+    assert loop.senses.fast(0).workloads["shop"].words["cpu"] == "warm"
+    del machine.wait_pct
     loop.parts.judge = Mock(asking=False, watching=True, targets=set)
     loop.parts.judge.withheld.return_value = frozenset()
     machine.now += S // 10

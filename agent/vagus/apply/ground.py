@@ -26,6 +26,7 @@ FILES = {
 # How long a walk for populated cgroups holds; a cgroup that appears under a
 # yielding ancestor meanwhile shares its fate for at most this long.
 WALK_NS = 5 * NS
+LEAF_LINKS = 2
 # More than any of these files has.  A file of kernfs that is one record comes whole in
 # one read(); of cgroup.procs, which is many, only the first part is wanted.
 SIZE_MAX = 65536
@@ -181,10 +182,13 @@ class Surveyor:
         return found
 
     def _walk(self, tops: Iterable[str]) -> Iterable[str]:
-        for top in tops:
-            for folder, _, files in os.walk(self._cgroups / top[1:]):
-                if "cgroup.procs" in files and _has_tasks(Path(folder)):
-                    yield "/" + str(Path(folder).relative_to(self._cgroups))
+        waiting = list(tops)
+        while waiting:
+            path = waiting.pop()
+            folder = f"{self._cgroups}{path}"
+            if _has_tasks(folder):
+                yield path
+            waiting += [f"{path}/{name}" for name in _folders(folder)]
 
 
 def _levels(path: str) -> list[str]:
@@ -193,10 +197,23 @@ def _levels(path: str) -> list[str]:
     return ["/" + "/".join(names[: n + 1]) for n in range(len(names))]
 
 
-def _has_tasks(folder: Path) -> bool:
+def _folders(folder: str) -> list[str]:
+    """Return the names of the cgroups right below one; none where it vanished."""
+    try:
+        # A folder of kernfs has two links, and one for each folder in it: those
+        # without, which are most, need no look at their fifty files.
+        if os.stat(folder).st_nlink == LEAF_LINKS:
+            return []
+        with os.scandir(folder) as entries:
+            return [e.name for e in entries if e.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+
+
+def _has_tasks(folder: str) -> bool:
     # A threaded cgroup refuses cgroup.procs (EOPNOTSUPP) but has threads.
-    procs = _read(folder / "cgroup.procs")
-    return bool(procs if procs is not None else _read(folder / "cgroup.threads"))
+    procs = _read(f"{folder}/cgroup.procs")
+    return bool(procs if procs is not None else _read(f"{folder}/cgroup.threads"))
 
 
 def _read(path: Path | str) -> str | None:

@@ -19,6 +19,7 @@ import msgspec
 
 from vagus.flow import Act, Resource, Stance, Window, Word
 
+RANKS = tuple(Word)[:-1]  # from best to worst, without unknown
 # A full window counts as two of the 100 ms readings: one bad second is enough.
 ENTER_HITS = 2
 LEAVE_WINDOWS = 5
@@ -69,14 +70,13 @@ def concerned(stances: Collection[Stance]) -> frozenset[str] | None:
 
 def worst(window: Window, names: Iterable[str], resource: Resource) -> Word:
     """Return the worst word of these workloads on a resource; unknown if none."""
-    order = list(Word)[:-1]  # from best to worst, without unknown
     seen = [
         workload.words.get(resource, Word.UNKNOWN)
         for name in names
         if (workload := window.workloads.get(name))
     ]
     known = [word for word in seen if word is not Word.UNKNOWN]
-    return max(known, key=order.index, default=Word.UNKNOWN)
+    return max(known, key=RANKS.index, default=Word.UNKNOWN)
 
 
 def watched(watch: Watch, word: Word, full: bool) -> Watch:

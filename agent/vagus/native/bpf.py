@@ -44,6 +44,7 @@ class BpfObject:
         ret = lib.vagus_bpf_open(os.fsencode(path), out)
         self._handle = out[0]
         self._name = path.name
+        self._maps: dict[tuple[str, int | None], BpfMap] = {}
         if ret:
             log = self.log()
             self.close()
@@ -60,6 +61,7 @@ class BpfObject:
     def close(self) -> None:
         """Detach every program and free every map; a second call does nothing."""
         handle, self._handle = self._handle, ffi.NULL
+        self._maps.clear()
         lib.vagus_bpf_close(handle)
 
     def log(self) -> str:
@@ -140,8 +142,12 @@ class BpfObject:
         return fd
 
     def map(self, name: str, sum_words: int | None = None) -> BpfMap:
-        """Return a map of the started object."""
-        return BpfMap(self.map_fd(name), f"{self._name}: map {name}", sum_words)
+        """Return a map of the started object; the same one each time."""
+        key = name, sum_words
+        if key not in self._maps:  # to find one, and its sizes, costs system calls
+            fd, what = self.map_fd(name), f"{self._name}: map {name}"
+            self._maps[key] = BpfMap(fd, what, sum_words)
+        return self._maps[key]
 
     def _check(self, ret: int, what: str) -> None:
         """Raise with libbpf's words where a call failed."""

@@ -97,9 +97,11 @@ class Probes:
                 name: loaded.map(f"{name}_stats", _sum_words(name))
                 for name, loaded in self._objects.items()
             }
+            programs = [loaded.missing() for loaded in self._objects.values()]
         except BaseException:
             self._stack.close()
             raise
+        self._missing = self._failed | {k: v for p in programs for k, v in p.items()}
 
     def _try(
         self,
@@ -217,10 +219,9 @@ class Probes:
         }
         return {counter: words[counter] for counter in abi.Counter}
 
-    def missing(self) -> dict[str, str]:
-        """Return what does not run: an object or a program, with the reason."""
-        programs = [loaded.missing() for loaded in self._objects.values()]
-        return self._failed | {k: v for one in programs for k, v in one.items()}
+    def missing(self) -> Mapping[str, str]:
+        """Return what has not run since the start, object or program, and why."""
+        return self._missing
 
 
 def _sum_words(name: str) -> int | None:

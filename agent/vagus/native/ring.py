@@ -172,7 +172,9 @@ class Ring:
 
     def take_folds(self) -> dict[tuple[int, int], Fold]:
         """Return sums by (cgroup id, event type) since the last call."""
-        taken = ffi.new("struct vagus_fold[]", max(1, self._drain.folds_count))
+        if not self._drain.folds_count:
+            return {}
+        taken = ffi.new("struct vagus_fold[]", self._drain.folds_count)
         count = lib.vagus_drain_take_folds(self._drain, taken)
         return {
             (entry.cgroup_id, entry.type): Fold(entry.count, entry.sum, entry.max)

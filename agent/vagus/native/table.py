@@ -42,6 +42,7 @@ class Table:
         self._source = source
         self._memory: Any = None
         self._array: Any = ffi.new("struct vagus_reading[]", 0)
+        self._some: tuple[tuple[int, ...], Any] = ((), None)
 
     @classmethod
     def module(cls, path: Path = TABLE_PATH) -> Self:
@@ -90,10 +91,8 @@ class Table:
 
     def follow(self, slots: Iterable[int]) -> None:
         """Read these slots from now on; all count as changed at first."""
-        wanted = list(dict.fromkeys(slots))
-        self._array = ffi.new("struct vagus_reading[]", len(wanted))
-        for reading, slot in zip(self._array, wanted, strict=True):
-            reading.slot = slot
+        self._array = _readings(tuple(dict.fromkeys(slots)))
+        self._some = ((), None)
 
     def read(self) -> list[Cell]:
         """Return the followed slots that were written since the last call.
@@ -101,15 +100,35 @@ class Table:
         A slot that was being written all the time is left for the next call.
         Raises ModuleMissing when the module was unloaded.
         """
-        before = [reading.version for reading in self._array]
-        ret = lib.vagus_table_read(self._handle, self._array, len(self._array))
+        return self._changed(self._array)
+
+    def read_some(self, slots: tuple[int, ...]) -> list[Cell]:
+        """Return those of these slots that were written since it read the same ones.
+
+        What read() returns is not changed by this.
+        """
+        if slots != self._some[0]:
+            self._some = (slots, _readings(slots))
+        return self._changed(self._some[1]) if slots else []
+
+    def _changed(self, array: Any) -> list[Cell]:
+        before = [reading.version for reading in array]
+        ret = lib.vagus_table_read(self._handle, array, len(array))
         if ret < 0:
             raise_for_module(ret, self._source)
         return [
             _cell(reading)
-            for reading, version in zip(self._array, before, strict=True)
+            for reading, version in zip(array, before, strict=True)
             if not reading.error and reading.version != version
         ]
+
+
+def _readings(slots: tuple[int, ...]) -> Any:
+    """Make room for what is read of these slots."""
+    array = ffi.new("struct vagus_reading[]", len(slots))
+    for reading, slot in zip(array, slots, strict=True):
+        reading.slot = slot
+    return array
 
 
 def _cell(reading: Any) -> Cell:

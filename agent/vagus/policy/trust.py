@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from vagus.flow import Window, WorkloadWindow
@@ -79,6 +80,7 @@ def own_bounds(policy: Policy, window: Window) -> dict[str, dict[str, Bound]]:
     }
 
 
+@lru_cache(maxsize=4096)  # asked of every workload in every window
 def installed(exe: str) -> bool:
     """Tell whether a path is a program of the system, and says what runs.
 

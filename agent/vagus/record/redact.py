@@ -26,33 +26,55 @@ _NAMES = (
     r"|(?:api|access|private|session)[-_]?key(?:[-_]?id)?"
     r"|(?<![A-Za-z0-9])(?:pass|pwd|auth|authorization|cookie))s?"
 )
+# A part of every one of them.
+_PARTS = (
+    *("pass", "pwd", "secret", "token", "credential", "bearer", "key", "auth"),
+    "cookie",
+)
 # Every repetition is bounded, so that no text, however hostile, takes long.
 _KEY = rf"{_NAMES}(?![A-Za-z0-9])[\w.-]{{0,40}}"
 _VALUE = r"(?:\"[^\"]*\"|'[^']*'|[^\s,;&\"']+)"
 
-# Each replaces its group "secret"; the order is that of the list.
-BUILTIN: tuple[str, ...] = (
+# Each replaces its group "secret"; the order is that of the list.  Behind it stands
+# what a text must have one of, in small letters, for the pattern to fit: most texts
+# have none, and that is found out much faster than that the pattern does not fit.
+BUILTIN: tuple[tuple[str, tuple[str, ...]], ...] = (
     # A private key in PEM form, even cut off.
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?P<secret>.*?)(?:-----END|\Z)",
+    (
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?P<secret>.*?)(?:-----END|\Z)",
+        ("-----begin",),
+    ),
     # Authorization: Bearer abc, Proxy-Authorization: Basic abc, Cookie: a=b
-    r"(?:authorization|cookie)\s*:\s*(?P<secret>[^\"'\r\n]+)",
-    r"\b(?:bearer|basic)\s+(?P<secret>[A-Za-z0-9._~+/=-]{8,})",
+    (
+        r"(?:authorization|cookie)\s*:\s*(?P<secret>[^\"'\r\n]+)",
+        ("authorization", "cookie"),
+    ),
+    (r"\b(?:bearer|basic)\s+(?P<secret>[A-Za-z0-9._~+/=-]{8,})", ("bearer", "basic")),
     # https://user:secret@host, and https://secret@host
-    r"\b[a-z][a-z0-9+.-]{0,15}://[^\s/:@]{0,99}:(?P<secret>[^\s/@]+)@",
-    r"\b[a-z][a-z0-9+.-]{0,15}://(?P<secret>[^\s/:@]{8,})@",
+    (r"\b[a-z][a-z0-9+.-]{0,15}://[^\s/:@]{0,99}:(?P<secret>[^\s/@]+)@", ("://",)),
+    (r"\b[a-z][a-z0-9+.-]{0,15}://(?P<secret>[^\s/:@]{8,})@", ("://",)),
     # "password": "secret" in JSON, password=secret, --api-key secret, PGPASSWORD=x
-    rf"{_KEY}[\"']\s*:\s*(?P<secret>{_VALUE})",
-    rf"{_KEY}\s*(?:=|:)\s*(?P<secret>{_VALUE})",
-    rf"(?<!\S)--?[\w.-]{{0,40}}?{_KEY}\s+(?P<secret>(?!-){_VALUE})",
+    (rf"{_KEY}[\"']\s*:\s*(?P<secret>{_VALUE})", _PARTS),
+    (rf"{_KEY}\s*(?:=|:)\s*(?P<secret>{_VALUE})", _PARTS),
+    (rf"(?<!\S)--?[\w.-]{{0,40}}?{_KEY}\s+(?P<secret>(?!-){_VALUE})", _PARTS),
     # mysql -psecret, sshpass -p secret, curl -u user:secret
-    r"\b(?:mysql|mysqldump|mariadb|mysqladmin)\b[^|;]{0,200}?\s-p(?P<secret>[^\s]+)",
-    r"\bsshpass\s+-p\s*(?P<secret>\S+)",
-    r"\s(?:-u|--user)[\s=][^\s:]+:(?P<secret>\S+)",
+    (
+        r"\b(?:mysql|mysqldump|mariadb|mysqladmin)\b[^|;]{0,200}?\s-p(?P<secret>[^\s]+)",
+        ("mysql", "mariadb"),
+    ),
+    (r"\bsshpass\s+-p\s*(?P<secret>\S+)", ("sshpass",)),
+    (r"\s(?:-u|--user)[\s=][^\s:]+:(?P<secret>\S+)", ("-u",)),
     # Keys with a shape of their own: AWS, GitHub, GitLab, Slack, Google, sk-, JWT
-    r"\b(?P<secret>(?:AKIA|ASIA)[A-Z0-9]{16})\b",
-    r"\b(?P<secret>gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,})",
-    r"\b(?P<secret>xox[abposr]-[A-Za-z0-9-]{10,}|AIza[\w-]{30,}|sk-[\w-]{16,})",
-    r"\b(?P<secret>eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)",
+    (r"\b(?P<secret>(?:AKIA|ASIA)[A-Z0-9]{16})\b", ("akia", "asia")),
+    (
+        r"\b(?P<secret>gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,})",
+        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-"),
+    ),
+    (
+        r"\b(?P<secret>xox[abposr]-[A-Za-z0-9-]{10,}|AIza[\w-]{30,}|sk-[\w-]{16,})",
+        ("xox", "aiza", "sk-"),
+    ),
+    (r"\b(?P<secret>eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)", ("eyj",)),
 )
 
 # Long hexadecimal (32 digits: 128 bits) and long base64 that mixes digits with
@@ -69,7 +91,8 @@ _BASE64 = re.compile(
 class Redactor:
     """Patterns whose group "secret" is taken out; none of them: keeps all."""
 
-    patterns: tuple[re.Pattern[str], ...]
+    # Each with what a text that it fits has one of; with nothing, any text may.
+    patterns: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]
     # The same thousand command lines come back every second.
     _known: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
@@ -78,8 +101,12 @@ class Redactor:
         known = self._known.get(text)
         if known is not None:
             return known
-        clean = text
-        for pattern in self.patterns:
+        clean, small = text, text.lower()
+        # Beyond ASCII other letters than these count as the same (K is the Kelvin).
+        is_plain = text.isascii()
+        for pattern, parts in self.patterns:
+            if parts and is_plain and not any(map(small.__contains__, parts)):
+                continue
             clean = pattern.sub(_hide, clean)
         if len(text) <= KNOWN_CHARS:
             if len(self._known) >= KNOWN:
@@ -94,14 +121,14 @@ def redactor(extra: Iterable[str] = (), *, builtin: bool = True) -> Redactor:
     An extra pattern without a group "secret" hides its whole match.
     re.error where a pattern is wrong.
     """
-    texts = [*BUILTIN] if builtin else []
     flags = re.IGNORECASE | re.DOTALL
-    patterns = [re.compile(text, flags) for text in texts]
+    patterns: list[tuple[re.Pattern[str], tuple[str, ...]]] = []
     if builtin:
-        patterns += [_HEX, _BASE64]
+        patterns += [(re.compile(text, flags), parts) for text, parts in BUILTIN]
+        patterns += [(_HEX, ()), (_BASE64, ())]
     for text in extra:
         named = text if "(?P<secret>" in text else f"(?P<secret>{text})"
-        patterns.append(re.compile(named))
+        patterns.append((re.compile(named), ()))
     return Redactor(tuple(patterns))
 
 

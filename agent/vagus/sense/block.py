@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from operator import add
 
 from vagus.abi import BlockOp, Counter
 from vagus.flow import Event, Sample, SourceState
@@ -84,4 +85,7 @@ def _samples(name: str, ops: Mapping[BlockOp, BlockStat], now: int) -> list[Samp
 
 def _added(rows: Sequence[Sequence[int]]) -> tuple[int, ...]:
     """Add histograms up."""
-    return tuple(sum(column) for column in zip(*rows, strict=True))
+    first, *others = map(tuple, rows)
+    for row in others:
+        first = tuple(map(add, first, row))
+    return first

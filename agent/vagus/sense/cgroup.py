@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from vagus.flow import Event, Sample, SourceState
-from vagus.sense.files import Kept, flat, nested, number
+from vagus.sense.files import Kept, nested, number, picked
 
 LINGER_READS = 10  # readings after the last CPU use: writeback still goes on
 IDLE_LOOKS = 48  # idle cgroups looked at in one reading, where nobody hints
@@ -24,8 +24,14 @@ _CPU = {b"usage_usec": "cpu_usage_us", b"throttled_usec": "cpu_throttled_us"}
 _EVENTS = {b"oom_kill": "oom_kills", b"high": "memory_high_events"}
 _STAT = {b"pgmajfault": "major_faults", b"pgscan_direct": "direct_scans"}
 _REFAULTS = (b"workingset_refault_anon", b"workingset_refault_file")
+_MEMORY = {
+    b"MemTotal": "memory_total_bytes",
+    b"MemAvailable": "memory_available_bytes",
+}
 _IO = {b"rbytes": "read_bytes", b"wbytes": "write_bytes"}
 _IOS = {b"rios": "read_ios", b"wios": "write_ios"}
+_OF_STAT = (*_STAT, *_REFAULTS)
+_USAGE = (b"usage_usec",)
 _CONTROLLERS = {"memory.current": "memory", "io.stat": "io"}
 _ACCOUNTING = {"memory.current": "MemoryAccounting", "io.stat": "IOAccounting"}
 
@@ -44,9 +50,8 @@ class CgroupSensor:
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Open nothing yet.  `hints` names workloads that just did something."""
-        self._files = Kept(root)
+        self._files, self._machines = Kept(root), Kept(proc)
         self._root = root
-        self._proc = proc
         self._sys = sys
         self._hints = hints
         self._clock = clock
@@ -96,7 +101,7 @@ class CgroupSensor:
 
     def state(self) -> SourceState:
         """Return files read; missing where there is no cgroup2 at all."""
-        there = (self._root / "cgroup.controllers").exists() or self._answered
+        there = self._answered or (self._root / "cgroup.controllers").exists()
         missing = f"no cgroup2 at {self._root}: mount it, or boot with systemd"
         return SourceState(self._files.reads, 0, "" if there else missing)
 
@@ -120,6 +125,7 @@ class CgroupSensor:
     def close(self) -> None:
         """Close every descriptor."""
         self._files.close()
+        self._machines.close()
 
     def _wake(self, now: int) -> list[Sample]:
         """Move idle workloads that did something to the active ones.
@@ -149,7 +155,7 @@ class CgroupSensor:
     def _used(self, name: str) -> int | None:
         """Return a workload's CPU time so far, us; None where it vanished."""
         data = self._files.read(self._workloads[name][0], "cpu.stat", 1024)
-        return flat(data).get(b"usage_usec") if data else None
+        return picked(data, _USAGE).get(b"usage_usec") if data else None
 
     def _workload(self, name: str, now: int) -> list[Sample]:
         """Read one workload, and let it fall idle after a while of rest."""
@@ -159,7 +165,7 @@ class CgroupSensor:
             self._rest(name, path)
             return []
         self._had.add("cpu.stat")
-        found = _picked(flat(data), _CPU)
+        found = _named(picked(data, _CPU), _CPU)
         self._linger(name, path, int(found.get("cpu_usage_us", 0)))
         found |= self._memory(path)
         found |= self._io(path)
@@ -198,12 +204,12 @@ class CgroupSensor:
             return {}
         self._had.add("memory.current")
         found = {"memory_bytes": current}
-        stat = flat(self._files.read(path, "memory.stat") or b"")
-        found |= _picked(stat, _STAT)
+        stat = picked(self._files.read(path, "memory.stat") or b"", _OF_STAT)
+        found |= _named(stat, _STAT)
         if any(key in stat for key in _REFAULTS):
             found["refaults"] = sum(stat.get(key, 0) for key in _REFAULTS)
         events = self._files.read(path, "memory.events", 512)
-        return found | _picked(flat(events or b""), _EVENTS)
+        return found | _named(picked(events or b"", _EVENTS), _EVENTS)
 
     def _io(self, path: str) -> dict[str, int]:
         """Add up io.stat over devices; a stacked device would count twice."""
@@ -232,23 +238,19 @@ class CgroupSensor:
     def _machine(self, now: int) -> list[Sample]:
         """Return what the whole machine has and uses."""
         found = {"cpus": float(self._cpus)}
-        try:
-            text = (self._proc / "meminfo").read_bytes()
-        except OSError:
-            text = b""
+        # What is looked for is among the first lines.
+        text = self._machines.read("", "meminfo", 256) or b""
         for line in text.split(b"\n"):
             key, _, rest = line.partition(b":")
             words = rest.split()
-            if key in (b"MemTotal", b"MemAvailable") and words and words[0].isdigit():
-                signal = "memory_total_bytes" if key == b"MemTotal" else ""
-                found[signal or "memory_available_bytes"] = int(words[0]) * 1024.0
-            if len(found) == 3:  # both are among the first lines
-                break
+            if key in _MEMORY and words and words[0].isdigit():
+                found[_MEMORY[key]] = int(words[0]) * 1024.0
         samples = [
             Sample(self.name, "", signal, "gauge", now, value)
             for signal, value in found.items()
         ]
-        usage = flat(self._files.read("/", "cpu.stat", 1024) or b"").get(b"usage_usec")
+        root = self._files.read("/", "cpu.stat", 1024) or b""
+        usage = picked(root, _USAGE).get(b"usage_usec")
         if usage is not None:
             self._answered = True
             samples.append(
@@ -257,6 +259,6 @@ class CgroupSensor:
         return samples
 
 
-def _picked(values: Mapping[bytes, int], names: Mapping[bytes, str]) -> dict[str, int]:
+def _named(values: Mapping[bytes, int], names: Mapping[bytes, str]) -> dict[str, int]:
     """Return the values that have a name of ours, under that name."""
     return {signal: values[key] for key, signal in names.items() if key in values}

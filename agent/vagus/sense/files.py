@@ -8,6 +8,7 @@ import os
 import re
 import resource
 from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 
 RETRY_READS = 30  # an absent file is looked for again after so many reads
@@ -85,6 +86,19 @@ def flat(data: bytes) -> dict[bytes, int]:
     values: dict[bytes, int] = {}
     for line in data.split(b"\n"):
         key, _, value = line.partition(b" ")
+        if value.isdigit():
+            values[key] = int(value)
+    return values
+
+
+def picked(data: bytes, keys: Iterable[bytes]) -> dict[bytes, int]:
+    """Read these of many 'key value' lines; the others are not looked at."""
+    text, values = b"\n" + data, {}
+    for key in keys:
+        at = text.find(b"\n" + key + b" ")
+        if at < 0:
+            continue
+        value = text[at + len(key) + 2 :].partition(b"\n")[0]
         if value.isdigit():
             values[key] = int(value)
     return values

@@ -36,7 +36,7 @@ def of_cgroup(root: Path, proc: Path, cgroup: str) -> list[Process]:
 def look(proc: Path, pid: int) -> Process | None:
     """Return what /proc says of one process; None where it ended."""
     try:
-        with open(f"{proc}/{pid}/comm", "rb") as file:
+        with open(f"{proc}/{pid}/comm", "rb", buffering=0) as file:
             name = comm(file.read(64).rstrip(b"\n"))
         uid = os.stat(f"{proc}/{pid}").st_uid
     except OSError:

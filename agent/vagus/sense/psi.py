@@ -47,6 +47,7 @@ class PsiSensor:
         self._machine = Kept(proc)
         self._proc = proc
         self._folder = str(proc / "pressure")
+        self._is_there = os.path.isdir(self._folder)
         self._active = active
         self._clock = clock
         self._wish = f"some {stall_us} {window_us}\0".encode()
@@ -71,6 +72,7 @@ class PsiSensor:
         now = self._clock()
         samples: list[Sample] = []
         if self.only is None:
+            self._is_there = os.path.isdir(self._folder)
             for resource in RESOURCES:
                 data = self._machine.read("/pressure", resource, 512)
                 samples += self._samples("", resource, data, now)
@@ -97,7 +99,7 @@ class PsiSensor:
         """Return files read; missing where the kernel does not account PSI."""
         reads = self._files.reads + self._machine.reads
         refused = {**self._machine.refused, **self._files.refused}
-        if not os.path.isdir(self._folder):  # ten times a second: no Path
+        if not self._is_there:
             return SourceState(reads, 0, OFF)
         if errno.EOPNOTSUPP in refused.values():
             return SourceState(reads, 0, OFF)

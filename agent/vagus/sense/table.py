@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -48,7 +48,10 @@ class TableSensor:
         """Map the table; where that fails, state() says why and with what remedy."""
         self._module = module
         self._clock = clock
+        # Between ticks: whom alone to read; None: everybody.
+        self.only: Collection[str] | None = None
         self._names: dict[int, str] = {}  # cgroup id -> name
+        self._ids: dict[str, int] = {}  # name -> cgroup id
         self._slots: dict[int, int] = {}  # cgroup id -> slot
         self._moved: dict[int, tuple[int, Cell]] = {}  # cgroup id -> (when, row)
         self._reads = 0
@@ -65,6 +68,7 @@ class TableSensor:
     def follow(self, workloads: Mapping[str, tuple[str, int]]) -> None:
         """Track these workloads in the kernel, and no others of ours."""
         self._names = {id_: name for name, (_, id_) in workloads.items()}
+        self._ids = {name: id_ for id_, name in self._names.items()}
         if self._module is None or self._table is None:
             return
         gone = self._slots.keys() - self._names.keys()
@@ -91,7 +95,7 @@ class TableSensor:
             return []
         now = self._clock()
         try:
-            cells = self._table.read()
+            ids, cells = self._cells(self._table)
         except VagusError as error:
             self._lose(error)
             return []
@@ -100,13 +104,24 @@ class TableSensor:
             before = self._moved.get(cell.cgroup_id)
             if before is None or before[1] != cell:
                 self._moved[cell.cgroup_id] = (now, cell)
+        told = self._moved if ids is None else ids & self._moved.keys()
         samples: list[Sample] = []
-        for id_, (moved_ns, cell) in tuple(self._moved.items()):
+        for id_ in tuple(told):
+            moved_ns, cell = self._moved[id_]
             if now - moved_ns > TOLD_NS:
                 del self._moved[id_]
             elif name := self._names.get(id_):
                 samples += _samples(name, cell, now)
         return samples
+
+    def _cells(self, table: Table) -> tuple[set[int] | None, list[Cell]]:
+        """Return whose rows are read now, None for everybody's, and those changed."""
+        if self.only is None:
+            return None, table.read()
+        ids = {self._ids[name] for name in self.only if name in self._ids}
+        return ids, table.read_some(
+            tuple(self._slots[i] for i in ids & self._slots.keys())
+        )
 
     def active(self) -> list[str]:
         """Return the workloads that ran lately, as of the last reading."""

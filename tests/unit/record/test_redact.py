@@ -12,9 +12,10 @@ from msgspec.structs import replace
 from vagus.flow import Identity
 from vagus.policy import nodes
 from vagus.policy.load import loads
-from vagus.record import redact_policy
+from vagus.record import redact, redact_policy
 from vagus.record.redact import MARK, record, redactor
 
+DIGITS = "01234567890123456789"
 SECRETS = [
     ("restic --password=hunter2 backup", "hunter2"),
     ("mysqldump --password hunter2 shop", "hunter2"),
@@ -45,6 +46,18 @@ SECRETS = [
     ("k QWxhZGRpbjpvcGVuIHNlc2FtZTEyMzQ1Njc4OTA=", "QWxhZGRpbjpvcGVuIHNlc2FtZTEy"),
     ("-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----", "abc"),
     ("Cookie: session=abcdef", "abcdef"),
+    ("aws configure ASIAIOSFODNN7EXAMPLE", "ASIAIOSFODNN7EXAMPLE"),
+    ("mariadb -phunter2 shop", "hunter2"),
+    ("gpg --passphrase hunter2 x", "hunter2"),
+    ("app credentials=12345", "12345"),
+    ("app session-key: 12345", "12345"),
+    ("app --auth 12345", "12345"),
+    ("app pwd=12345", "12345"),
+    *((f"gh {kind}_{DIGITS}", DIGITS) for kind in ("gho", "ghu", "ghs", "ghr")),
+    *((f"git {kind}{DIGITS}", DIGITS) for kind in ("github_pat_", "glpat-")),
+    *((f"x {kind}-{DIGITS}", DIGITS) for kind in ("xoxb", "XOXP", "sk")),
+    (f"maps AIza{DIGITS}{DIGITS}", DIGITS),
+    ("\u017fecret=hunter2", "hunter2"),  # beyond ASCII other letters are alike too
 ]
 
 HARMLESS = [
@@ -90,6 +103,18 @@ def test_any_text_is_taken(text):
     assert redactor().text(clean) == clean
 
 
+PIECES = [word for text, _ in SECRETS for word in text.split()]
+PIECES += [*"-:=@/ \"'K\u212a", "to\u212aen=", "a" * 40]
+
+
+@given(st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(["", " "]))))
+def test_to_leave_out_patterns_that_cannot_fit_changes_nothing(pieces):
+    text = clean = "".join(map("".join, pieces))
+    for pattern, _ in redactor().patterns:
+        clean = pattern.sub(redact._hide, clean)
+    assert redactor().text(text) == clean
+
+
 def test_nothing_that_a_process_or_unit_chose_is_stored_raw(tick_record):
     one = tick_record(31)
     shop = one.window.workloads["shop"]
@@ -112,15 +137,15 @@ def test_patterns_can_be_added_and_the_built_in_ones_left_out():
     assert redactor(builtin=False).text("--password=x") == "--password=x"
 
 
-DIGITS = "0123456789abcdef" * 4
+HEX = "0123456789abcdef" * 4
 HARD = f"""\
 version: 1
 objective: Keep the shop fast.
 workloads:
-  auth: {{match: {{cgroup: "docker-{DIGITS}.scope"}}}}
+  auth: {{match: {{cgroup: "docker-{HEX}.scope"}}}}
   token: {{match: {{comm: [basic, secret]}}}}
 record: {{secrets: ["shop-\\\\d+", 'id=(?P<secret>x)']}}
-never_touch: [{DIGITS}, "password:x"]
+never_touch: [{HEX}, "password:x"]
 """
 
 

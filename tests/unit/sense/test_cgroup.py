@@ -171,6 +171,13 @@ def test_parsers_take_anything(data):
     for values in (files.flat(data), files.pressure(data)):
         assert all(isinstance(value, int) for value in values.values())
     assert all(files.nested(data).values())
+    assert set(files.picked(data, [b"a", b"1"])) <= {b"a", b"1"}
+
+
+def test_some_lines_of_many_are_read():
+    data = b"anon 1\nfile_anon 2\nfile 3\nfile_x max\nlast 4"
+    keys = (b"file", b"last", b"anon", b"file_x", b"fil")
+    assert files.picked(data, keys) == {b"file": 3, b"last": 4, b"anon": 1}
     assert files.number(data) is None or files.number(data) >= 0
 
 

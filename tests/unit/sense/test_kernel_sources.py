@@ -116,6 +116,33 @@ def test_what_the_reflex_read_is_still_told_to_the_tick(table):
     assert sensor.active() == []
 
 
+def test_reflex_reads_some_rows_and_the_tick_misses_none_of_the_others(table):
+    now = 10 * S
+    sensor = TableSensor(table, table.path, clock=lambda: now)
+    sensor.follow({"shop": ("/shop", 77), "build": ("/build", 78)})
+    sensor.read()
+    table.wait(77, [1_000_000], 1)
+    table.wait(78, [1_000_000], 2)
+
+    def switches(only):
+        sensor.only = only
+        found = [s for s in sensor.read() if s.signal == "switches"]
+        return {one.workload: one.value for one in found}
+
+    assert switches({"shop", "gone"}) == {"shop": 1}
+    table.wait(77, [1_000_000] * 2, 3)
+    assert switches({"shop"}) == {"shop": 3}
+    assert switches({"gone"}) == {}
+    assert switches(None) == {"shop": 3, "build": 2}
+    assert sorted(sensor.active()) == ["build", "shop"]
+    now += TOLD_NS + 1
+    assert switches({"shop"}) == {}
+    sensor.follow({"build": ("/build", 78), "shop": ("/shop", 79)})
+    table.wait(79, [1_000_000], 5)
+    assert switches({"shop"}) == {"shop": 5}
+    sensor.close()
+
+
 def test_workloads_come_and_go_and_a_full_table_is_said(table):
     sensor = TableSensor(table, table.path)
     sensor.follow({str(n): (f"/{n}", n) for n in range(1, 7)})
