@@ -27,12 +27,13 @@
  *
  * MINIMUM SHARES.  While a class waits, a part of every ns that anybody runs is
  * owed to it: 2 % to yield; to normal 10, 5 or 2 % of what protected tasks of
- * strength 1, 2 and 3 run.  What it runs is taken off again.  Once a short slice
- * is owed, the class comes first, and is not interrupted for that long.  What it
- * had before counts for a second, so a class that gets its share anyway
- * never comes in between.  Who has waited for a second, for whatever reason, is
- * next: the kernel would end the scheduler soon.  So n tasks that would starve
- * cost n slices a second.
+ * strength 1, 2 and 3 run; and a tenth of that more.  What it runs is taken off
+ * again.  Once a short slice is owed, the class comes first, and is not interrupted
+ * for that long.  What it had before counts for a quarter of a second, so a class
+ * that gets its share anyway comes in between only where others want the CPU for
+ * longer than that; over a few seconds its share is kept.  Who has waited
+ * for a second, for whatever reason, is next: the kernel would end the scheduler
+ * soon.  So n tasks that would starve cost n slices a second.
  *
  * ENDS.  The kernel takes over when the agent dies (it holds the link), when a
  * task that could run has not for 2 s, when somebody sets a cpu.max, and on
@@ -42,11 +43,11 @@
  * PARTIAL MODE takes only tasks that were put under SCHED_EXT, all of them to
  * yield.  The kernel serves that class after the fair one.
  *
- * GUARANTEED, while all goes well: a protected task waits for no lower class
- * longer than it takes to interrupt a CPU it may run on, unless protected tasks
- * use up more than their part of the machine, or a minimum share is just being run:
- * that ends at the next timer tick, and nobody interrupts it again; siblings of weights a and b that
- * want the CPU all the time get a:b; nobody starves.
+ * GUARANTEED, while all goes well: a protected task waits for no lower class longer
+ * than it takes to interrupt a CPU it may run on, unless protected tasks use up
+ * more than their part of the machine, or a minimum share is just being run: that
+ * ends at the next timer tick, and nobody interrupts it again; siblings of weights
+ * a and b that want the CPU all the time get a:b; nobody starves.
  *
  * WHERE IT FAILS.  One queue a class is one lock: fine for dozens of CPUs, not
  * for hundreds, and a queue full of tasks bound elsewhere is searched through.
