@@ -111,7 +111,7 @@ void BPF_STRUCT_OPS(vagus_enqueue, struct task_struct *p, u64 enq_flags)
 	/* select_cpu is not asked for these. */
 	if (wakes && is_bound(p) && !hang) {
 		c = cpu_ctx(cpu);
-		if (c && !c->running && scx_bpf_test_and_clear_cpu_idle(cpu)) {
+		if (!c->running && scx_bpf_test_and_clear_cpu_idle(cpu)) {
 			send(p, t, cpu, SCX_DSQ_LOCAL_ON | cpu);
 			poke(cpu, SCX_KICK_IDLE);
 			return;
@@ -147,7 +147,7 @@ void BPF_STRUCT_OPS(vagus_dispatch, s32 cpu, struct task_struct *prev)
 	__u64 vtime = 0;
 	__u32 class;
 
-	if (hang || !c)
+	if (hang)
 		return;
 	/* Whoever was put next has begun, or is gone. */
 	c->next = 0;
@@ -218,7 +218,7 @@ void BPF_STRUCT_OPS(vagus_running, struct task_struct *p)
 	struct group *group;
 	__u64 now = scx_bpf_now();
 
-	if (!c || !t)
+	if (!t)
 		return;
 	count(p, t);
 	count_wait(t, now);
@@ -246,7 +246,7 @@ void BPF_STRUCT_OPS(vagus_stopping, struct task_struct *p, bool runnable)
 	struct vagus_sched_stat *stat;
 	__u64 now = scx_bpf_now();
 
-	if (!c || !t)
+	if (!t)
 		return;
 	if (runnable && now - c->since < t->slice) {
 		stat = stat_of(t->class);
@@ -270,7 +270,7 @@ void BPF_STRUCT_OPS(vagus_update_idle, s32 cpu, bool idle)
 	struct cpu_ctx *c = cpu_ctx(cpu);
 
 	/* Who is bound here has nobody to be behind of. */
-	for (int i = 0; c && idle && i < CLOCKS; i++)
+	for (int i = 0; idle && i < CLOCKS; i++)
 		c->clocks[i] = clocks[i];
 	if (idle && !hang &&
 	    (waiting[VAGUS_SCHED_PROTECT] || waiting[VAGUS_SCHED_NORMAL] ||
@@ -391,19 +391,13 @@ void BPF_STRUCT_OPS(vagus_cpu_release, s32 cpu, struct scx_cpu_release_args *arg
 
 void BPF_STRUCT_OPS(vagus_cpu_online, s32 cpu)
 {
-	struct cpu_ctx *c = cpu_ctx(cpu);
-
-	if (c)
-		c->leaving = 0;
+	cpu_ctx(cpu)->leaving = 0;
 }
 
 /* Called before the CPU stops to take part, and long before it is dead. */
 void BPF_STRUCT_OPS(vagus_cpu_offline, s32 cpu)
 {
-	struct cpu_ctx *c = cpu_ctx(cpu);
-
-	if (c)
-		c->leaving = 1;
+	cpu_ctx(cpu)->leaving = 1;
 }
 
 s32 BPF_STRUCT_OPS_SLEEPABLE(vagus_init)

@@ -53,7 +53,7 @@ static __always_inline void poke(__u32 cpu, __u64 flags)
 {
 	struct cpu_ctx *here = cpu_ctx(bpf_get_smp_processor_id());
 
-	if (here && !here->leaving)
+	if (!here->leaving)
 		scx_bpf_kick_cpu(cpu, flags);
 }
 
@@ -70,7 +70,7 @@ static __always_inline bool kick(__u32 cpu, __u8 below)
 {
 	struct cpu_ctx *c = cpu_ctx(cpu);
 
-	if (!c || !may_take(c, below))
+	if (!may_take(c, below))
 		return false;
 	c->kicked = 1;
 	poke(cpu, SCX_KICK_PREEMPT);
@@ -80,12 +80,12 @@ static __always_inline bool kick(__u32 cpu, __u8 below)
 /* Find a CPU for a task that has to wait otherwise: a yielding one's at best. */
 static __always_inline void preempt(struct task_struct *p, __u8 class)
 {
-	struct vagus_sched_stat *stat = stat_of(class);
-	__u32 home = scx_bpf_task_cpu(p);
-	__u32 found = 0;
+	struct vagus_sched_stat *stat;
+	__u32 home, found = 0;
 
 	if (!class || (class == VAGUS_SCHED_NORMAL && !yields_running))
 		return;
+	home = scx_bpf_task_cpu(p);
 	for (__u32 below = 1; below <= class && below < VAGUS_SCHED_CLASSES; below++) {
 		__u32 i;
 
@@ -103,7 +103,8 @@ static __always_inline void preempt(struct task_struct *p, __u8 class)
 				found = kick(cpu, below);
 		}
 	}
-	if (found && stat)
+	stat = found ? stat_of(class) : NULL;
+	if (stat)
 		stat->kicks++;
 }
 

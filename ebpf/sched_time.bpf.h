@@ -62,11 +62,8 @@ static __always_inline void advance_clock(struct cpu_ctx *c, __u8 clock, __u64 v
  */
 static __always_inline __u64 time_for(const struct task_ctx *t, __u32 cpu, __u8 clock)
 {
-	struct cpu_ctx *c;
-
 	clock &= CLOCKS - 1;
-	c = t->bound ? cpu_ctx(cpu) : NULL;
-	return c ? c->clocks[clock] : clocks[clock];
+	return t->bound ? cpu_ctx(cpu)->clocks[clock] : clocks[clock];
 }
 
 /* Return how far ahead of the clock a group may be, by its scale: two slices. */
