@@ -151,6 +151,7 @@ void BPF_STRUCT_OPS(vagus_dispatch, s32 cpu, struct task_struct *prev)
 		return;
 	/* Whoever was put next has begun, or is gone. */
 	c->next = 0;
+	c->came = came;
 	if (prev && prev->scx.flags & SCX_TASK_QUEUED)
 		t = task_ctx(prev);
 	search_all(now);

@@ -32,15 +32,20 @@ static __always_inline void queue(struct task_struct *p, struct task_ctx *t, __u
 		searched_generation = 0;
 }
 
-/* Note what runs on a CPU: a class plus 1, or 0. */
-static __always_inline void occupy(struct cpu_ctx *c, __u8 running)
+/*
+ * Note what runs on a CPU: a class plus 1, or 0.  A barrier: who comes to wait either
+ * finds it so, or is_next() there finds that somebody came; queue() pairs with it.
+ */
+static __always_inline void occupy(struct cpu_ctx *c, __u32 running)
 {
-	if (c->running == VAGUS_SCHED_YIELD + 1)
+	__u32 before;
+
+	c->kicked = 0;
+	before = __sync_lock_test_and_set(&c->running, running);
+	if (before == VAGUS_SCHED_YIELD + 1)
 		__sync_fetch_and_sub(&yields_running, 1);
 	if (running == VAGUS_SCHED_YIELD + 1)
 		__sync_fetch_and_add(&yields_running, 1);
-	c->running = running;
-	c->kicked = 0;
 }
 
 /*
@@ -234,15 +239,25 @@ static __always_inline bool put_next(struct task_struct *p, struct task_ctx *t,
 	return true;
 }
 
+static __noinline int protected_waits(__u32 cpu)
+{
+	__u64 vtime;
+
+	return first_in(VAGUS_SCHED_PROTECT, cpu, &vtime);
+}
+
 /*
  * Say whether the one who begins to run is who would be served now.  Where others came
  * that are before somebody who was put next, he loses the CPU again at once: dispatch()
- * chooses among all.
+ * chooses among all.  So does a lower class where somebody protected came after
+ * dispatch() had looked, since he found nobody here to interrupt.
  */
 static __always_inline bool is_next(struct cpu_ctx *c, struct task_ctx *t, __u32 cpu)
 {
 	if (!c->next)
-		return true;
+		return t->class == VAGUS_SCHED_PROTECT || c->floor ||
+		       !waiting[VAGUS_SCHED_PROTECT] || c->came == came ||
+		       !protected_waits(cpu);
 	c->next--;
 	return c->came == came || is_first(t, cpu);
 }

@@ -146,12 +146,12 @@ struct {
 
 struct cpu_ctx {
 	__u64 since; /* scx_bpf_now() when the running task began */
-	__u8 running; /* its class plus 1; 0 while none of ours runs */
+	__u32 running; /* its class plus 1; 0 while none of ours runs */
 	__u8 kicked; /* somebody has taken the CPU already */
 	__u8 floor; /* it runs by its class's minimum share */
 	__u8 floor_next; /* the next one will */
 	__u8 next; /* so many were put next here: see put_next() */
-	__u32 came; /* how many had come to wait when the first of those was put */
+	__u32 came; /* how many had come to wait when the next one was looked for */
 	__u32 leaving; /* it is being taken offline */
 	__u64 clocks[CLOCKS]; /* the furthest that began to run here */
 	__u64 line[11]; /* a cache line of its own */
