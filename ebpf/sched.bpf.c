@@ -221,6 +221,8 @@ void BPF_STRUCT_OPS(vagus_running, struct task_struct *p)
 
 	if (!t)
 		return;
+	if (t->queued)
+		count_waiting(t, 0);
 	count(p, t);
 	count_wait(t, now);
 	t->ran_at = now;
@@ -312,6 +314,7 @@ void BPF_STRUCT_OPS(vagus_disable, struct task_struct *p)
 	if (!t)
 		return;
 	uncount(t);
+	count_waiting(t, 0);
 	t->waits_since = 0;
 }
 

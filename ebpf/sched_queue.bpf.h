@@ -17,7 +17,21 @@
 /* kernel/sched/ext.c: time_before64() order of a dispatch queue by vtime */
 #define QUEUE(class) ((__u64)(class) + 1)
 
-/* Put a task into a queue; what is noted after it is never overlooked. */
+/* Count a task among those who wait in a class's queue: its number plus 1, 0 for none. */
+static __always_inline void count_waiting(struct task_ctx *t, __u32 queued)
+{
+	__u32 before = __sync_lock_test_and_set(&t->queued, queued);
+
+	if (before)
+		__sync_fetch_and_sub(&waiting[(before - 1) & CLASS_MASK], 1);
+	if (queued)
+		__sync_fetch_and_add(&waiting[(queued - 1) & CLASS_MASK], 1);
+}
+
+/*
+ * Put a task into a queue.  The kernel does it when enqueue() is over, so that who
+ * looks there meanwhile finds nobody, and may not take that for the last word.
+ */
 static __always_inline void queue(struct task_struct *p, struct task_ctx *t, __u64 slice,
 				  __u64 enq_flags)
 {
@@ -25,7 +39,7 @@ static __always_inline void queue(struct task_struct *p, struct task_ctx *t, __u
 
 	t->slice = slice;
 	scx_bpf_dsq_insert_vtime(p, QUEUE(class), slice, t->vtime, enq_flags);
-	__sync_lock_test_and_set(&waiting[class], 1);
+	count_waiting(t, class + 1);
 	__sync_fetch_and_add(&came, 1);
 	/* Another CPU may have searched by newer stances just before. */
 	if (t->generation != generation())
@@ -152,11 +166,7 @@ static __always_inline bool first_allowed(__u32 class, __u32 cpu, __u64 *vtime)
 	return false;
 }
 
-/*
- * Return the virtual time of the first in a queue that may run on a CPU.  Between the
- * two looks it is
- * noted that the queue is empty: who comes after the second one notes it back.
- */
+/* Return the virtual time of the first in a queue that may run on a CPU. */
 static __always_inline bool first_in(__u32 class, __u32 cpu, __u64 *vtime)
 {
 	struct task_struct *p;
@@ -164,13 +174,8 @@ static __always_inline bool first_in(__u32 class, __u32 cpu, __u64 *vtime)
 	if (!waiting[class])
 		return false;
 	p = scx_bpf_dsq_peek(QUEUE(class));
-	if (!p) {
-		__sync_lock_test_and_set(&waiting[class], 0);
-		p = scx_bpf_dsq_peek(QUEUE(class));
-		if (!p)
-			return false;
-		waiting[class] = 1;
-	}
+	if (!p)
+		return false;
 	*vtime = p->scx.dsq_vtime;
 	return may_run(p, cpu) || first_allowed(class, cpu, vtime);
 }
@@ -286,10 +291,11 @@ __noinline int search(__u32 class, __u64 now)
 		} else if (t->class != class || is_new) {
 			place(p, t, scx_bpf_task_cpu(p), t->class != class);
 			scx_bpf_dsq_move_set_vtime(&___it, t->vtime);
-			scx_bpf_dsq_move_vtime(&___it, p, QUEUE(t->class & CLASS_MASK), 0);
-			__sync_lock_test_and_set(&waiting[t->class & CLASS_MASK], 1);
-		} else {
-			waiting[class] = 1;
+			if (scx_bpf_dsq_move_vtime(&___it, p, QUEUE(t->class & CLASS_MASK), 0))
+				count_waiting(t, (t->class & CLASS_MASK) + 1);
+		} else if (t->queued != class + 1) {
+			/* Two CPUs counted it at once, the wrong one last. */
+			count_waiting(t, class + 1);
 		}
 	}
 	__sync_fetch_and_add(&came, 1);

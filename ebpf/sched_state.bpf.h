@@ -94,6 +94,7 @@ struct task_ctx {
 	__u32 counted; /* its weight, 0 while it sleeps */
 	__u32 added; /* that weight as counted in the group; 0 of a kernel thread */
 	__u32 sum_before; /* of its group when it began to run */
+	__u32 queued; /* the class plus 1 as which it is counted in waiting, or 0 */
 	__u8 class;
 	__u8 strength;
 	__u8 bound; /* it may run on one CPU alone */
@@ -179,7 +180,7 @@ struct {
 #define CLASS_MASK (CLASSES_ROOM - 1)
 /*
  * Not static: clang splits static arrays, and their types no longer match.
- * Whether anybody waits in each queue: 0 only if nobody does.
+ * How many wait in each queue, or are on the way there, or from there to a CPU.
  */
 __u32 waiting[CLASSES_ROOM];
 /* Counted up when somebody comes to wait, in any of them. */
