@@ -27,12 +27,13 @@
  *
  * MINIMUM SHARES.  While a class waits, a part of every ns that anybody runs is
  * owed to it: 2 % to yield; to normal 10, 5 or 2 % of what protected tasks of
- * strength 1, 2 and 3 run.  What it runs is taken off again.  Once a short slice
- * is owed, the class comes first, and is not interrupted for that long.  What it
- * had before counts for a second, so a class that gets its share anyway
- * never comes in between.  Who has waited for a second, for whatever reason, is
- * next: the kernel would end the scheduler soon.  So n tasks that would starve
- * cost n slices a second.
+ * strength 1, 2 and 3 run; and a tenth of that more.  What it runs is taken off
+ * again.  Once a short slice is owed, the class comes first, and is not interrupted
+ * for that long.  What it had before counts for a quarter of a second, so a class
+ * that gets its share anyway comes in between only where others want the CPU for
+ * longer than that; over a few seconds its share is kept.  Who has waited
+ * for a second, for whatever reason, is next: the kernel would end the scheduler
+ * soon.  So n tasks that would starve cost n slices a second.
  *
  * ENDS.  The kernel takes over when the agent dies (it holds the link), when a
  * task that could run has not for 2 s, when somebody sets a cpu.max, and on
@@ -42,11 +43,11 @@
  * PARTIAL MODE takes only tasks that were put under SCHED_EXT, all of them to
  * yield.  The kernel serves that class after the fair one.
  *
- * GUARANTEED, while all goes well: a protected task waits for no lower class
- * longer than it takes to interrupt a CPU it may run on, unless protected tasks
- * use up more than their part of the machine, or a minimum share is just being run:
- * that ends at the next timer tick, and nobody interrupts it again; siblings of weights a and b that
- * want the CPU all the time get a:b; nobody starves.
+ * GUARANTEED, while all goes well: a protected task waits for no lower class longer
+ * than it takes to interrupt a CPU it may run on, unless protected tasks use up
+ * more than their part of the machine, or a minimum share is just being run: that
+ * ends at the next timer tick, and nobody interrupts it again; siblings of weights
+ * a and b that want the CPU all the time get a:b; nobody starves.
  *
  * WHERE IT FAILS.  One queue a class is one lock: fine for dozens of CPUs, not
  * for hundreds, and a queue full of tasks bound elsewhere is searched through.
@@ -110,7 +111,7 @@ void BPF_STRUCT_OPS(vagus_enqueue, struct task_struct *p, u64 enq_flags)
 	/* select_cpu is not asked for these. */
 	if (wakes && is_bound(p) && !hang) {
 		c = cpu_ctx(cpu);
-		if (c && !c->running && scx_bpf_test_and_clear_cpu_idle(cpu)) {
+		if (!c->running && scx_bpf_test_and_clear_cpu_idle(cpu)) {
 			send(p, t, cpu, SCX_DSQ_LOCAL_ON | cpu);
 			poke(cpu, SCX_KICK_IDLE);
 			return;
@@ -146,10 +147,11 @@ void BPF_STRUCT_OPS(vagus_dispatch, s32 cpu, struct task_struct *prev)
 	__u64 vtime = 0;
 	__u32 class;
 
-	if (hang || !c)
+	if (hang)
 		return;
 	/* Whoever was put next has begun, or is gone. */
 	c->next = 0;
+	c->came = came;
 	if (prev && prev->scx.flags & SCX_TASK_QUEUED)
 		t = task_ctx(prev);
 	search_all(now);
@@ -217,8 +219,10 @@ void BPF_STRUCT_OPS(vagus_running, struct task_struct *p)
 	struct group *group;
 	__u64 now = scx_bpf_now();
 
-	if (!c || !t)
+	if (!t)
 		return;
+	if (t->queued)
+		count_waiting(t, 0);
 	count(p, t);
 	count_wait(t, now);
 	t->ran_at = now;
@@ -245,7 +249,7 @@ void BPF_STRUCT_OPS(vagus_stopping, struct task_struct *p, bool runnable)
 	struct vagus_sched_stat *stat;
 	__u64 now = scx_bpf_now();
 
-	if (!c || !t)
+	if (!t)
 		return;
 	if (runnable && now - c->since < t->slice) {
 		stat = stat_of(t->class);
@@ -269,7 +273,7 @@ void BPF_STRUCT_OPS(vagus_update_idle, s32 cpu, bool idle)
 	struct cpu_ctx *c = cpu_ctx(cpu);
 
 	/* Who is bound here has nobody to be behind of. */
-	for (int i = 0; c && idle && i < CLOCKS; i++)
+	for (int i = 0; idle && i < CLOCKS; i++)
 		c->clocks[i] = clocks[i];
 	if (idle && !hang &&
 	    (waiting[VAGUS_SCHED_PROTECT] || waiting[VAGUS_SCHED_NORMAL] ||
@@ -310,6 +314,7 @@ void BPF_STRUCT_OPS(vagus_disable, struct task_struct *p)
 	if (!t)
 		return;
 	uncount(t);
+	count_waiting(t, 0);
 	t->waits_since = 0;
 }
 
@@ -390,19 +395,13 @@ void BPF_STRUCT_OPS(vagus_cpu_release, s32 cpu, struct scx_cpu_release_args *arg
 
 void BPF_STRUCT_OPS(vagus_cpu_online, s32 cpu)
 {
-	struct cpu_ctx *c = cpu_ctx(cpu);
-
-	if (c)
-		c->leaving = 0;
+	cpu_ctx(cpu)->leaving = 0;
 }
 
 /* Called before the CPU stops to take part, and long before it is dead. */
 void BPF_STRUCT_OPS(vagus_cpu_offline, s32 cpu)
 {
-	struct cpu_ctx *c = cpu_ctx(cpu);
-
-	if (c)
-		c->leaving = 1;
+	cpu_ctx(cpu)->leaving = 1;
 }
 
 s32 BPF_STRUCT_OPS_SLEEPABLE(vagus_init)

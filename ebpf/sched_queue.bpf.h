@@ -17,7 +17,21 @@
 /* kernel/sched/ext.c: time_before64() order of a dispatch queue by vtime */
 #define QUEUE(class) ((__u64)(class) + 1)
 
-/* Put a task into a queue; what is noted after it is never overlooked. */
+/* Count a task among those who wait in a class's queue: its number plus 1, 0 for none. */
+static __always_inline void count_waiting(struct task_ctx *t, __u32 queued)
+{
+	__u32 before = __sync_lock_test_and_set(&t->queued, queued);
+
+	if (before)
+		__sync_fetch_and_sub(&waiting[(before - 1) & CLASS_MASK], 1);
+	if (queued)
+		__sync_fetch_and_add(&waiting[(queued - 1) & CLASS_MASK], 1);
+}
+
+/*
+ * Put a task into a queue.  The kernel does it when enqueue() is over, so that who
+ * looks there meanwhile finds nobody, and may not take that for the last word.
+ */
 static __always_inline void queue(struct task_struct *p, struct task_ctx *t, __u64 slice,
 				  __u64 enq_flags)
 {
@@ -25,22 +39,27 @@ static __always_inline void queue(struct task_struct *p, struct task_ctx *t, __u
 
 	t->slice = slice;
 	scx_bpf_dsq_insert_vtime(p, QUEUE(class), slice, t->vtime, enq_flags);
-	__sync_lock_test_and_set(&waiting[class], 1);
+	count_waiting(t, class + 1);
 	__sync_fetch_and_add(&came, 1);
 	/* Another CPU may have searched by newer stances just before. */
 	if (t->generation != generation())
 		searched_generation = 0;
 }
 
-/* Note what runs on a CPU: a class plus 1, or 0. */
-static __always_inline void occupy(struct cpu_ctx *c, __u8 running)
+/*
+ * Note what runs on a CPU: a class plus 1, or 0.  A barrier: who comes to wait either
+ * finds it so, or is_next() there finds that somebody came; queue() pairs with it.
+ */
+static __always_inline void occupy(struct cpu_ctx *c, __u32 running)
 {
-	if (c->running == VAGUS_SCHED_YIELD + 1)
+	__u32 before;
+
+	c->kicked = 0;
+	before = __sync_lock_test_and_set(&c->running, running);
+	if (before == VAGUS_SCHED_YIELD + 1)
 		__sync_fetch_and_sub(&yields_running, 1);
 	if (running == VAGUS_SCHED_YIELD + 1)
 		__sync_fetch_and_add(&yields_running, 1);
-	c->running = running;
-	c->kicked = 0;
 }
 
 /*
@@ -53,7 +72,7 @@ static __always_inline void poke(__u32 cpu, __u64 flags)
 {
 	struct cpu_ctx *here = cpu_ctx(bpf_get_smp_processor_id());
 
-	if (here && !here->leaving)
+	if (!here->leaving)
 		scx_bpf_kick_cpu(cpu, flags);
 }
 
@@ -70,7 +89,7 @@ static __always_inline bool kick(__u32 cpu, __u8 below)
 {
 	struct cpu_ctx *c = cpu_ctx(cpu);
 
-	if (!c || !may_take(c, below))
+	if (!may_take(c, below))
 		return false;
 	c->kicked = 1;
 	poke(cpu, SCX_KICK_PREEMPT);
@@ -80,12 +99,12 @@ static __always_inline bool kick(__u32 cpu, __u8 below)
 /* Find a CPU for a task that has to wait otherwise: a yielding one's at best. */
 static __always_inline void preempt(struct task_struct *p, __u8 class)
 {
-	struct vagus_sched_stat *stat = stat_of(class);
-	__u32 home = scx_bpf_task_cpu(p);
-	__u32 found = 0;
+	struct vagus_sched_stat *stat;
+	__u32 home, found = 0;
 
 	if (!class || (class == VAGUS_SCHED_NORMAL && !yields_running))
 		return;
+	home = scx_bpf_task_cpu(p);
 	for (__u32 below = 1; below <= class && below < VAGUS_SCHED_CLASSES; below++) {
 		__u32 i;
 
@@ -103,7 +122,8 @@ static __always_inline void preempt(struct task_struct *p, __u8 class)
 				found = kick(cpu, below);
 		}
 	}
-	if (found && stat)
+	stat = found ? stat_of(class) : NULL;
+	if (stat)
 		stat->kicks++;
 }
 
@@ -146,11 +166,7 @@ static __always_inline bool first_allowed(__u32 class, __u32 cpu, __u64 *vtime)
 	return false;
 }
 
-/*
- * Return the virtual time of the first in a queue that may run on a CPU.  Between the
- * two looks it is
- * noted that the queue is empty: who comes after the second one notes it back.
- */
+/* Return the virtual time of the first in a queue that may run on a CPU. */
 static __always_inline bool first_in(__u32 class, __u32 cpu, __u64 *vtime)
 {
 	struct task_struct *p;
@@ -158,13 +174,8 @@ static __always_inline bool first_in(__u32 class, __u32 cpu, __u64 *vtime)
 	if (!waiting[class])
 		return false;
 	p = scx_bpf_dsq_peek(QUEUE(class));
-	if (!p) {
-		__sync_lock_test_and_set(&waiting[class], 0);
-		p = scx_bpf_dsq_peek(QUEUE(class));
-		if (!p)
-			return false;
-		waiting[class] = 1;
-	}
+	if (!p)
+		return false;
 	*vtime = p->scx.dsq_vtime;
 	return may_run(p, cpu) || first_allowed(class, cpu, vtime);
 }
@@ -233,15 +244,25 @@ static __always_inline bool put_next(struct task_struct *p, struct task_ctx *t,
 	return true;
 }
 
+static __noinline int protected_waits(__u32 cpu)
+{
+	__u64 vtime;
+
+	return first_in(VAGUS_SCHED_PROTECT, cpu, &vtime);
+}
+
 /*
  * Say whether the one who begins to run is who would be served now.  Where others came
  * that are before somebody who was put next, he loses the CPU again at once: dispatch()
- * chooses among all.
+ * chooses among all.  So does a lower class where somebody protected came after
+ * dispatch() had looked, since he found nobody here to interrupt.
  */
 static __always_inline bool is_next(struct cpu_ctx *c, struct task_ctx *t, __u32 cpu)
 {
 	if (!c->next)
-		return true;
+		return t->class == VAGUS_SCHED_PROTECT || c->floor ||
+		       !waiting[VAGUS_SCHED_PROTECT] || c->came == came ||
+		       !protected_waits(cpu);
 	c->next--;
 	return c->came == came || is_first(t, cpu);
 }
@@ -270,10 +291,11 @@ __noinline int search(__u32 class, __u64 now)
 		} else if (t->class != class || is_new) {
 			place(p, t, scx_bpf_task_cpu(p), t->class != class);
 			scx_bpf_dsq_move_set_vtime(&___it, t->vtime);
-			scx_bpf_dsq_move_vtime(&___it, p, QUEUE(t->class & CLASS_MASK), 0);
-			__sync_lock_test_and_set(&waiting[t->class & CLASS_MASK], 1);
-		} else {
-			waiting[class] = 1;
+			if (scx_bpf_dsq_move_vtime(&___it, p, QUEUE(t->class & CLASS_MASK), 0))
+				count_waiting(t, (t->class & CLASS_MASK) + 1);
+		} else if (t->queued != class + 1) {
+			/* Two CPUs counted it at once, the wrong one last. */
+			count_waiting(t, class + 1);
 		}
 	}
 	__sync_fetch_and_add(&came, 1);

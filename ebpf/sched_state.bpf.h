@@ -94,6 +94,7 @@ struct task_ctx {
 	__u32 counted; /* its weight, 0 while it sleeps */
 	__u32 added; /* that weight as counted in the group; 0 of a kernel thread */
 	__u32 sum_before; /* of its group when it began to run */
+	__u32 queued; /* the class plus 1 as which it is counted in waiting, or 0 */
 	__u8 class;
 	__u8 strength;
 	__u8 bound; /* it may run on one CPU alone */
@@ -146,23 +147,19 @@ struct {
 
 struct cpu_ctx {
 	__u64 since; /* scx_bpf_now() when the running task began */
-	__u8 running; /* its class plus 1; 0 while none of ours runs */
+	__u32 running; /* its class plus 1; 0 while none of ours runs */
 	__u8 kicked; /* somebody has taken the CPU already */
 	__u8 floor; /* it runs by its class's minimum share */
 	__u8 floor_next; /* the next one will */
 	__u8 next; /* so many were put next here: see put_next() */
-	__u32 came; /* how many had come to wait when the first of those was put */
+	__u32 came; /* how many had come to wait when the next one was looked for */
 	__u32 leaving; /* it is being taken offline */
 	__u64 clocks[CLOCKS]; /* the furthest that began to run here */
-	__u64 line[4]; /* a cache line of its own */
+	__u64 line[11]; /* a cache line of its own */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, CPUS_MAX);
-	__type(key, __u32);
-	__type(value, struct cpu_ctx);
-} cpus SEC(".maps");
+/* Not a map, of which each look-up would cost more. */
+struct cpu_ctx cpus[CPUS_MAX];
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -183,7 +180,7 @@ struct {
 #define CLASS_MASK (CLASSES_ROOM - 1)
 /*
  * Not static: clang splits static arrays, and their types no longer match.
- * Whether anybody waits in each queue: 0 only if nobody does.
+ * How many wait in each queue, or are on the way there, or from there to a CPU.
  */
 __u32 waiting[CLASSES_ROOM];
 /* Counted up when somebody comes to wait, in any of them. */
@@ -218,9 +215,10 @@ static __always_inline struct group *group_at(__u32 index)
 	return bpf_map_lookup_elem(&groups, &index);
 }
 
+/* The mask is a bound that the verifier understands: more CPUs are refused. */
 static __always_inline struct cpu_ctx *cpu_ctx(__u32 cpu)
 {
-	return bpf_map_lookup_elem(&cpus, &cpu);
+	return &cpus[cpu & (CPUS_MAX - 1)];
 }
 
 static __always_inline struct vagus_sched_stat *stat_of(__u32 class)

@@ -5,8 +5,15 @@
 
 #include "sched_class.bpf.h"
 
-/* A class is owed at most, and has had in advance at most, its part of this. */
+/* A class is owed at most its part of this. */
 #define OWED_WINDOW_NS 1000000000LL
+/*
+ * What a class had before it has to wait counts, but no more than its part of this:
+ * who gets its share anyway does not come in between, while others run for so long.
+ */
+#define CREDIT_WINDOW_NS 250000000LL
+/* Owed for each 100 ns promised: credit, and slices not over yet, leave the promise. */
+#define OWED_PCT 110
 
 static __always_inline __u32 normal_share_pm(__u8 strength)
 {
@@ -17,12 +24,13 @@ static __always_inline __u32 normal_share_pm(__u8 strength)
 /* Owe a class @share_pm of @used, which @ran by itself. */
 static __always_inline void owe(__u32 class, __u64 used, __u32 share_pm, bool ran)
 {
-	__s64 limit = OWED_WINDOW_NS / 1000 * share_pm * nr_cpus;
-	__s64 owed = owed_ns[class] + (__s64)(used * share_pm / 1000);
+	__s64 most = OWED_WINDOW_NS / 1000 * share_pm * nr_cpus;
+	__s64 least = -CREDIT_WINDOW_NS / 1000 * share_pm * nr_cpus;
+	__s64 owed = owed_ns[class] + (__s64)(used * share_pm * OWED_PCT / 100000);
 
 	if (ran)
 		owed -= used;
-	owed_ns[class] = owed > limit ? limit : owed < -limit ? -limit : owed;
+	owed_ns[class] = owed > most ? most : owed < least ? least : owed;
 }
 
 static __always_inline void settle_floors(const struct task_ctx *t, __u64 used)
@@ -54,11 +62,8 @@ static __always_inline void advance_clock(struct cpu_ctx *c, __u8 clock, __u64 v
  */
 static __always_inline __u64 time_for(const struct task_ctx *t, __u32 cpu, __u8 clock)
 {
-	struct cpu_ctx *c;
-
 	clock &= CLOCKS - 1;
-	c = t->bound ? cpu_ctx(cpu) : NULL;
-	return c ? c->clocks[clock] : clocks[clock];
+	return t->bound ? cpu_ctx(cpu)->clocks[clock] : clocks[clock];
 }
 
 /* Return how far ahead of the clock a group may be, by its scale: two slices. */

@@ -43,6 +43,8 @@ LONG_S = 8.0
 START_S, EACH_S = 0.5, 0.15
 # A task that wants 70 % of the CPU, and one that wants little but often.
 HEAVY, LIGHT = ("tick", "10000", "7000"), ("tick", "2000", "100")
+# What a machine uses in a second that does nothing.
+CALM_US = 20_000
 # Part of the CPU that the servers want.
 WANTED = 0.7
 HOG, FORKS = ("hog",), ("forks", 16)
@@ -96,7 +98,10 @@ def scx(protect: int, give: int) -> Iterator[None]:
             raise SystemExit(sched.state().reason)
 
 
+# Without any neighbours: what could be reached at best.
+ALONE = "alone"
 ARMS: dict[str, Callable[[], AbstractContextManager[None]]] = {
+    ALONE: contextlib.nullcontext,
     "default": contextlib.nullcontext,
     "cpu.weight": lambda: knobs(
         {SHOP / "cpu.weight": "10000", BATCH / "cpu.weight": "1"}
@@ -144,6 +149,7 @@ def percentile(values: list[int], part: float) -> int:
 def play(load: str, arm: str) -> dict[str, float]:
     """Measure one load under one arm."""
     (kind, *want), batch, count = LOADS[load]
+    count = 0 if arm == ALONE else count
     idle = arm == "SCHED_IDLE"
     with server(kind) as asked, ARMS[arm]():
         seconds, start = SECONDS + SETTLE_S, soon(count + 1)
@@ -323,9 +329,19 @@ def setup() -> None:
         group.mkdir()
 
 
+def settle() -> None:
+    """Wait until what the boot has started is done; it is nobody's neighbour."""
+    for _ in range(60):
+        before = usage_us(BENCH.parent)
+        time.sleep(1)
+        if usage_us(BENCH.parent) - before < CALM_US:
+            return
+
+
 def main(repetitions: int, only: list[str]) -> None:
     """Measure and write the rows, after each load."""
     setup()
+    settle()
     normal = ["default", "vagus normal"]
     floors = [arm for arm in ARMS if arm.startswith("vagus ") and arm[-1] in "123"]
     latency = [arm for arm in ARMS if arm not in ("vagus normal", "vagus yield 3")]
@@ -348,6 +364,7 @@ def main(repetitions: int, only: list[str]) -> None:
                     found[load, arm, metric].append(value)
         show(load, arms, found)
         keep(load, rows(found))
+    summarize(json.loads(OUT.read_text()))
 
 
 def keep(load: str, new: list[dict[str, object]]) -> None:
@@ -408,12 +425,16 @@ def aims(
         yield from latency_aims(load, arms, found)
 
 
+def p99_of(load: str) -> str:
+    """Return the metric that counts: a server's answers are all that is seen of it."""
+    return "done p99 us" if LOADS[load][0][0] in REQUESTS else "wake p99 us"
+
+
 def latency_aims(
     load: str, arms: list[str], found: dict[tuple[str, str, str], float]
 ) -> Iterator[tuple[str, float, float, float]]:
     """Yield the aims of a protected task beside its neighbours."""
-    has_wake = (load, arms[0], "wake p99 us") in found
-    metric = "wake p99 us" if has_wake else "done p99 us"
+    metric = p99_of(load)
     best = min(found[load, arm, metric] for arm in KERNELS_OWN)
     weight = found[load, "cpu.weight", metric]
     work = found[load, "cpu.weight", "batch rounds"]
@@ -423,6 +444,32 @@ def latency_aims(
         yield f"{arm}, cpu.weight's p99 by it", weight / mine, 3, INFINITE
         rounds = found[load, arm, "batch rounds"] / max(work, 1)
         yield f"{arm}, work by cpu.weight's", rounds, 0.95, INFINITE
+
+
+REACHED, POSSIBLE = "reached", "possible and not reached"
+NOT_POSSIBLE = "not possible: cpu.weight's is less than three times what it is alone"
+
+
+def summarize(kept: list[dict[str, object]]) -> None:
+    """Print in how many loads cpu.weight's p99 is three times ours, and could be."""
+    p99 = {
+        (str(row["load"]), str(row["arm"])): float(str(row["median"]))
+        for row in kept
+        if row["load"] in LOADS and row["metric"] == p99_of(str(row["load"]))
+    }
+    loads = [load for load in LOADS if (load, ALONE) in p99]
+    for arm in (arm for arm in ARMS if arm.startswith("vagus ")):
+        said: dict[str, list[str]] = {REACHED: [], POSSIBLE: [], NOT_POSSIBLE: []}
+        for load in (load for load in loads if (load, arm) in p99):
+            least = p99[load, "cpu.weight"] / 3
+            is_possible = p99[load, ALONE] <= least
+            word = POSSIBLE if is_possible else NOT_POSSIBLE
+            said[REACHED if p99[load, arm] <= least else word].append(load)
+        count = sum(map(len, said.values()))
+        if count:
+            print(f"\n{arm}, cpu.weight's p99 three times its own, of {count} loads:")
+            for word, names in said.items():
+                print(f"    {len(names):2} {word}: {', '.join(names) or 'none'}")
 
 
 if __name__ == "__main__":

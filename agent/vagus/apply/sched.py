@@ -253,7 +253,7 @@ class SchedExt:
         assert self._object
         self._generation += 1
         value = struct.pack("=QQ", self._generation, deadline_ns)
-        self._object.map("sched_generation").put(ONE, value)
+        self._object.map(".data.sched_word").put(ONE, value)
 
     # -------------------------------------------------------- attach and eject
 
