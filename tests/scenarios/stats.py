@@ -53,7 +53,7 @@ class Play:
     def drawn(self, dice: np.random.Generator) -> float:
         """Return the number of seconds drawn again with replacement."""
         again = [
-            [some[int(i)] for i in dice.integers(len(some), size=len(some))]
+            [some[i] for i in dice.integers(len(some), size=len(some)).tolist()]
             for some in (self.seconds, self.beside)
             if some
         ]
@@ -162,12 +162,11 @@ def _contrasts(plays: Sequence[Play], logs: bool) -> list[tuple[float, float, fl
 
 def draws_of(plays: Sequence[Play], dice: np.random.Generator) -> list[float]:
     """Return the median over plays, drawn again and again with replacement."""
-    medians = []
+    rows = []
     for _ in range(DRAWS):
-        picks = dice.integers(len(plays), size=len(plays))
-        values = [plays[int(pick)].drawn(dice) for pick in picks]
-        medians.append(float(np.median(values)))
-    return medians
+        picks = dice.integers(len(plays), size=len(plays)).tolist()
+        rows.append([plays[pick].drawn(dice) for pick in picks])
+    return [float(median) for median in np.median(np.array(rows), axis=1)]
 
 
 def interval(plays: Sequence[Play], noise: Floor) -> Interval:

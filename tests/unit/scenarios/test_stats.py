@@ -36,7 +36,7 @@ def coverage(count, between, floor=None):
     """
     covered, widths = [], []
     ideal = math.sqrt(2 * (between**2 + 0.1**2 / SECONDS) / count) * 2 * stats.Z95
-    for seed in range(48 // count):
+    for seed in range(30 // count):
         ones = run(seed, count, between)
         noise = floor or stats.floor(ones, logs=True)
         for one, other in zip(ones, run(1000 + seed, count, between), strict=True):
