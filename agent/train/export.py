@@ -34,13 +34,9 @@ def export(
     half: bool = True,
     signs: int = SIGNS_VERSION,
     whole: bool = True,
-    begun: Path | None = None,
     share: float = 1.0,
 ) -> None:
-    """Write the run's checkpoint and tokens as one GGUF file.
-
-    `begun`: a file that the run went on with; see blended() for `share`.
-    """
+    """Write a run as one GGUF file with its tokens; blended() says what `share` is."""
     model = load(run / "checkpoint.pt")
     tokens = Tokens(run / "tokens.json")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -51,8 +47,8 @@ def export(
         writer.add_uint32("vagus.whole", signs)
     _tokenizer(writer, tokens, run / "tokens.json")
     kept = weights(model)
-    if begun is not None:
-        kept = blended(kept, begun, share)
+    if share < 1:
+        kept = blended(weights(load(run / "middle.pt")), kept, share)
     for name, values in kept.items():
         writer.add_tensor(file_name(name), _values(values, half))
     writer.write_header_to_file()
@@ -70,18 +66,14 @@ def weights(model: Model) -> dict[str, torch.Tensor]:
 
 
 def blended(
-    kept: dict[str, torch.Tensor], begun: Path, share: float
+    before: dict[str, torch.Tensor], after: dict[str, torch.Tensor], share: float
 ) -> dict[str, torch.Tensor]:
-    """Return weights on the line from where a run began to its end, at `share` of it.
+    """Return weights on the line from one point of a run to a later one.
 
-    Between the two a model forgets less than at the end and knows more than at the
-    beginning (WiSE-FT: Wortsman et al., 2022).  What the file lacks is as trained.
+    `share`: of the way.  What lies between reads new wordings better than either end
+    (stochastic weight averaging: Izmailov et al., 2018).
     """
-    old = tensors(gguf.GGUFReader(begun))
-    return {
-        name: old.get(file_name(name), values).lerp(values, share)
-        for name, values in kept.items()
-    }
+    return {name: before[name].lerp(values, share) for name, values in after.items()}
 
 
 def tensors(reader: gguf.GGUFReader) -> dict[str, torch.Tensor]:

@@ -52,7 +52,12 @@ def arguments() -> argparse.Namespace:
         "--end-share",
         type=float,
         default=1.0,
-        help="of the way from that file to the end of the run: what is exported",
+        help="of the way from the middle of the run to its end: what is exported",
+    )
+    parser.add_argument(
+        "--words",
+        action="store_true",
+        help="make whole words of what that file reads in pieces",
     )
     parser.add_argument("--whole", action="store_true", help="read questions whole")
     parser.add_argument("--wordnet", type=Path, help="folder of its database")
@@ -78,10 +83,14 @@ def vocabulary(
             texts += [phrase(s.sentence, 400), *(phrase(c.name, 24) for c in s.cards)]
         for p in [*side.labelled, *side.unlabelled[::2]]:
             texts.append(phrase(p.synopsis, 100))
-        ours = sorted(word for word in template_words() if word.isascii())
-        near = near_words(Teacher(), ours, listed, COMMON)
-        learn(texts, sorted({*ours, *near}), path)
+        learn(texts, listed_words(listed), path)
     return Tokens(path)
+
+
+def listed_words(count: int) -> list[str]:
+    """Return the wordings' words and as many of the teacher's, the nearest, sorted."""
+    ours = sorted(word for word in template_words() if word.isascii())
+    return sorted({*ours, *near_words(Teacher(), ours, count, COMMON)})
 
 
 def knowledge(path: Path, tokens: Tokens, size: int) -> torch.Tensor:
@@ -143,6 +152,13 @@ def main() -> None:
         at = args.out / "tokens.json"
         model, tokens, whole = taken_up(args.onward, at, args.layers)
         whole |= args.whole
+        if args.words:
+            from train.lexicon import usual, with_words
+
+            some = {x for words in side.synonyms.values() for x in words}
+            some |= set(usual(p.synopsis for p in [*side.labelled, *side.unlabelled]))
+            words = sorted(some.union(listed_words(LISTED)))
+            model, tokens = with_words(model, tokens, words, at)
     else:
         tokens = vocabulary(args.out / "tokens.json", side, args.seed)
         shape = Shape(
@@ -160,13 +176,7 @@ def main() -> None:
     if args.export:
         from train.export import export
 
-        export(
-            args.out,
-            args.export,
-            whole=whole,
-            begun=args.onward,
-            share=args.end_share,
-        )
+        export(args.out, args.export, whole=whole, share=args.end_share)
 
 
 if __name__ == "__main__":

@@ -109,13 +109,17 @@ class Model(nn.Module):
             for block in self.blocks:  # alike attends to alike from the start
                 block.k.weight.copy_(block.q.weight)
 
-    def forward(self, ids: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, ids: torch.Tensor, whole: torch.Tensor, own: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return the last norm's output, (B, T, C); logits() makes it (B, T, V).
 
         The first `whole` (B,) tokens, the question, all see each other; every later
-        token sees those before it.
+        token sees those before it.  Where `own` (V, 1) is 0, a token is read by what
+        the teacher knows of it alone, as a word that training never showed.
         """
-        x = self.embed(ids) + self.map(self.meaning[ids])
+        learned = self.embed.weight if own is None else self.embed.weight * own
+        x = F.embedding(ids, learned) + self.map(self.meaning[ids])
         if torch.is_autocast_enabled(ids.device.type):
             x = x.bfloat16()
         t = ids.shape[1]

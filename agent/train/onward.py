@@ -2,7 +2,9 @@
 """Going on with an earlier model as it is: its own words, and its own way of reading.
 
 Where warm.py begins a new model with an earlier one's weights, this takes up the file
-itself, so that little is unlearned; it cannot learn whole words that a teacher knows.
+itself, so that little is unlearned.  It can be given whole words that a teacher knows:
+what it read in pieces, and so knew only where training showed it, is one token then
+that begins near the words which mean the same.
 """
 
 from __future__ import annotations

@@ -13,24 +13,27 @@ import random
 import time
 from pathlib import Path
 
+import gguf
 import torch
 
 from train.corpus import packages
 from train.data import batches, stance_answers, weighted
-from train.export import blended, export, weights
+from train.export import export, file_name, tensors, weights
+from train.lexicon import with_words
 from train.main import knowledge, vocabulary
 from train.model import Model, Shape
 from train.onward import taken_up
 from train.split import pool
 from train.tasks import Source, situation
 from train.tokens import Tokens
-from train.train import Run, train
+from train.train import Run, load, train
 from vagus.decide.grammar import filled, texts
 from vagus.decide.prompt import stance_form
 
 STEPS = 120
 LOSS_BOUND = 3.0  # nats a blank after so many steps; it begins above 7
 FORMS = 12
+BLEND = 0.7  # of the way from the middle of the run to its end
 CLEAR = 0.2  # by which the best logit leads: nearer ones may change places in f16
 
 
@@ -40,7 +43,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    for name in ("checkpoint.pt", "tokens.json", "meaning.pt"):
+    for name in ("checkpoint.pt", "middle.pt", "tokens.json", "meaning.pt"):
         (args.out / name).unlink(missing_ok=True)
     start = time.monotonic()
     side = pool(packages()[::20], out=False)
@@ -55,6 +58,8 @@ def main() -> None:
     export(args.out, args.out / "other.gguf", signs=0)  # stands for another's model
     write_reference(model.eval(), tokens, args.out / "reference.json")
     check_onward(model, tokens, args.out)
+    check_words(model, tokens, args.out)
+    check_blend(model, args.out)
     loss = json.loads((args.out / "last.json").read_text())["loss"]
     if not loss < LOSS_BOUND:
         raise SystemExit(f"the loss is {loss:.3f}, not under {LOSS_BOUND}")
@@ -72,12 +77,39 @@ def check_onward(model: Model, tokens: Tokens, out: Path) -> None:
         apart = (model.eval()(*asked) - again.eval()(*asked)).abs().max().item()
     if not whole or same.encode(f"<stance>{words}<w1>") != ids or apart > 1e-3:
         raise SystemExit(f"smoke.gguf is another model: states are {apart:.4f} apart")
-    moved = {name: values + 1 for name, values in weights(model).items()}
-    for share in (0.0, 0.75, 1.0):
-        found = blended(moved, out / "smoke.gguf", share)
-        off = max((moved[n] - 1 + share - found[n]).abs().max().item() for n in moved)
-        if off > 1e-5:
-            raise SystemExit(f"a blend at {share} is off by {off:.6f}")
+
+
+def check_blend(model: Model, out: Path) -> None:
+    """Exit unless what is exported between two points of the run lies between them."""
+    export(out, out / "blend.gguf", half=False, share=BLEND)
+    before, after = weights(load(out / "middle.pt")), weights(model)
+    found = tensors(gguf.GGUFReader(out / "blend.gguf"))
+    for name, values in after.items():
+        wanted = before[name] + BLEND * (values - before[name])
+        off = (found[file_name(name)] - wanted).abs().max().item()
+        if off > 1e-5 or torch.equal(before[name], values):
+            raise SystemExit(f"{name} of a blend is off by {off:.6f}")
+
+
+def check_words(model: Model, tokens: Tokens, out: Path) -> None:
+    """Exit unless a word can be made whole, and nothing else reads otherwise."""
+    old, new = "<stance> keep the shop fast<w1>", " procrastinates"
+    grown, more = with_words(model, tokens, [new.strip()], out / "more.json")
+    before, after = tokens.encode(old), more.encode(old)
+    shift = more.words - tokens.words
+    same = [i + shift if i >= tokens.words else i for i in before]
+    pieces, whole = tokens.encode(new), more.encode(new)
+    if after != same or len(pieces) < 2 or len(whole) != 1:
+        raise SystemExit(f"{new} is {pieces}, then {whole}; {same} reads as {after}")
+    with torch.no_grad():
+        states = [
+            one.eval()(torch.tensor([ids]), torch.tensor([len(ids)]))
+            for one, ids in ((model, before), (grown, after))
+        ]
+    apart = (states[0] - states[1]).abs().max().item()
+    taught = grown.map(grown.meaning[whole]) - grown.table()[whole]
+    if apart > 1e-3 or taught.abs().max() > 1e-6:
+        raise SystemExit(f"old words are {apart:.4f} apart, {new} by {taught}")
 
 
 def write_reference(model: Model, tokens: Tokens, path: Path) -> None:

@@ -11,9 +11,10 @@ from __future__ import annotations
 import csv
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +38,8 @@ class Run:
     adam_rate: float = 0.003
     decay: float = 0.01
     warm_steps: int = 60
+    middle: float = 0.64  # share of the steps whose weights export() mixes in
+    unlearned: float = 0.2  # share of known words read as the teacher means them alone
     compiled: bool = True  # costs minutes at the start, then twice as fast
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -100,12 +103,13 @@ def rate(step: int, run: Run) -> float:
 
 def loss_of(
     model: Model,
-    forward: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    forward: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
     signs: int,
     inputs: torch.Tensor,
     targets: torch.Tensor,
     weights: torch.Tensor,
     whole: torch.Tensor,
+    own: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return weighted cross-entropy and the accuracy on full-weight targets.
 
@@ -113,7 +117,7 @@ def loss_of(
     signs alone, the tokens from `signs` on: the grammar lets nothing else through, and
     words are fifty times as many.
     """
-    states = forward(inputs, whole)
+    states = forward(inputs, whole, own)
     table = model.table()
     blank = weights == 1  # (B, T); only these rows and those of free text need logits
     logits = F.linear(states[blank], table[signs:]).float()  # (N, signs)
@@ -142,20 +146,25 @@ def train(model: Model, batches: Batches, run: Run) -> Model:
         torch._dynamo.config.recompile_limit = len(WIDTHS)
         forward = torch.compile(model.forward, dynamic=False)
     begun = step
+    taught = model.meaning.norm(dim=1, keepdim=True) > 0  # (V, 1)
     while step < run.steps:
         now = rate(step, run)
         for opt, lr in zip(opts, full, strict=True):
             for group in opt.param_groups:
                 group["lr"] = lr * now
         batch = [x.to(run.device) for x in batches.next()]
+        unlearned = taught & (torch.rand(taught.shape) < run.unlearned).to(run.device)
+        own = (~unlearned).float()
         with torch.autocast(run.device, dtype=torch.bfloat16):
-            loss, right = loss_of(model, forward, batches.tokens.words, *batch)
+            loss, right = loss_of(model, forward, batches.tokens.words, *batch, own)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for opt in opts:
             opt.step()
             opt.zero_grad(set_to_none=True)
         step, since = step + 1, since + 1
+        if step == int(run.steps * run.middle):
+            keep(weights_of(model), run.out / "middle.pt")
         seen += batch[0].numel()
         spent = time.monotonic() - start
         mean_loss += loss.item()
@@ -194,8 +203,7 @@ def save(
 ) -> None:
     """Write checkpoint, curve and picture; a crash leaves the old or the new."""
     state = {
-        "shape": asdict(model.shape),
-        "model": model.state_dict(),
+        **weights_of(model),
         "opts": [opt.state_dict() for opt in opts],
         "random": batches.rng.getstate(),
         "drawn": batches.drawn,
@@ -206,15 +214,25 @@ def save(
         "rows": rows,
         "run": {k: str(v) for k, v in asdict(run).items()},
     }
-    part = run.out / "checkpoint.part"
-    torch.save(state, part)
-    part.replace(run.out / "checkpoint.pt")
+    keep(state, run.out / "checkpoint.pt")
     with (run.out / "loss.csv").open("w", newline="") as file:
         csv.writer(file).writerows([COLUMNS, *rows])
     if rows:
         last = dict(zip(COLUMNS, rows[-1], strict=True))
         (run.out / "last.json").write_text(json.dumps(last))
         picture(rows, run.out / "loss.png")
+
+
+def weights_of(model: Model) -> dict[str, Any]:
+    """Return what load() needs."""
+    return {"shape": asdict(model.shape), "model": model.state_dict()}
+
+
+def keep(state: Mapping[str, Any], path: Path) -> None:
+    """Write a file; a crash leaves the old or the new."""
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    part.replace(path)
 
 
 def resume(

@@ -60,7 +60,7 @@ if [ ! -d "$wordnet/usr/share/wordnet" ]; then
 	dpkg-deb -x "$wordnet"/*.deb "$wordnet"
 fi
 exec 9>&-
-gently="--cool 0.7 --muon-rate 0.008 --adam-rate 0.0015 --role-share 0.35 --end-share 0.85 --whole --layers ${LAYERS:-0}"
+gently="--cool 0.7 --muon-rate 0.010 --role-share 0.35 --end-share 0.7 --whole --words --layers ${LAYERS:-0}"
 # shellcheck disable=SC2086  # a list
 exec "$venv/bin/python" -m train.main --steps "${STEPS:-12000}" --threads "$threads" \
 	--wordnet "$wordnet/usr/share/wordnet" \
