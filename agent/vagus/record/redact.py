@@ -82,7 +82,9 @@ BUILTIN: tuple[tuple[str, tuple[str, ...]], ...] = (
 # refusing '/' in the base64 form.
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?P<secret>[0-9a-fA-F]{32,})(?![0-9A-Za-z])")
 _BASE64 = re.compile(
-    r"(?<![\w/+.-])(?P<secret>(?=[^\s=]{0,99}\d)(?=[^\s=]{0,99}[a-z])(?=[^\s=]{0,99}[A-Z])"
+    # Whether it is long enough comes first, since mostly it is not.
+    r"(?<![\w/+.-])(?P<secret>(?=[A-Za-z0-9+_-]{32})"
+    r"(?=[^\s=]{0,99}\d)(?=[^\s=]{0,99}[a-z])(?=[^\s=]{0,99}[A-Z])"
     r"[A-Za-z0-9+_-]{32,}={0,2})(?![\w/+.-])"
 )
 
