@@ -418,9 +418,8 @@ def aims(
         yield "Jain of 16", found[load, "vagus normal", "Jain of 16"], 0.98, INFINITE
     elif load == "minimum share":
         for arm in arms:
-            # A tenth less, for what else there is on the machine.
-            least = LEAST_PCT[arm] * 0.9
-            yield f"{arm}, share pct", found[load, arm, "share pct"], least, INFINITE
+            share, least = found[load, arm, "share pct"], LEAST_PCT[arm]
+            yield f"{arm}, share pct", share, least, INFINITE
     else:
         yield from latency_aims(load, arms, found)
 
