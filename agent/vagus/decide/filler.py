@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
-import llama_cpp as llama
+import llama_cpp.llama_cpp as llama
 import numpy as np
 import numpy.typing as npt
 
