@@ -249,12 +249,14 @@ class CgroupSensor:
             Sample(self.name, "", signal, "gauge", now, value)
             for signal, value in found.items()
         ]
+        # Others may have run since the reading began, as long as they like.
+        at = self._clock()
         root = self._files.read("/", "cpu.stat", 1024) or b""
         usage = picked(root, _USAGE).get(b"usage_usec")
         if usage is not None:
             self._answered = True
             samples.append(
-                Sample(self.name, "", "cpu_usage_us", "counter", now, float(usage))
+                Sample(self.name, "", "cpu_usage_us", "counter", at, float(usage))
             )
         return samples
 
