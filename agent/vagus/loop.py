@@ -356,8 +356,9 @@ class Loop:
     def _pace(self, fast: Window) -> int:
         """Return after which time the reflex looks again, ns, unless it is woken."""
         wakes = [s.fileno() >= 0 for s in self.parts.sensors if s.name in WAKING]
-        calm = all_have(BEARABLE, fast)
-        if calm and wakes and all(wakes) and not self.parts.judge.watching:
+        judge = self.parts.judge
+        calm = all_have(BEARABLE, fast) and not (judge.watching or judge.asking)
+        if calm and wakes and all(wakes):
             return max(self.parts.reflex_ns, CALM_NS)
         return self.parts.reflex_ns
 

@@ -68,6 +68,9 @@ def test_reflex_looks_less_often_while_nobody_suffers_and_a_wake_up_would_tell(b
     bench.run(1)
     assert pace_ms() == 100  # nothing here could wake it
     machine.fileno = lambda: 7
+    judge = Mock(asking=False, watching=False, targets=set)
+    judge.withheld.return_value = frozenset()
+    loop.parts.judge = judge
     machine.now += S // 10
     assert pace_ms() == 300
     machine.wait_pct = lambda: 15.0  # warm, which the law leaves as it is
@@ -77,10 +80,12 @@ def test_reflex_looks_less_often_while_nobody_suffers_and_a_wake_up_would_tell(b
     machine.now += S // 10
     assert loop.senses.fast(0).workloads["shop"].words["cpu"] == "warm"
     del machine.wait_pct
-    loop.parts.judge = Mock(asking=False, watching=True, targets=set)
-    loop.parts.judge.withheld.return_value = frozenset()
+    judge.watching = True
     machine.now += S // 10
     assert pace_ms() == 100  # what is usual is learned before it is asked
+    judge.asking, judge.watching = True, False
+    machine.now += S // 10
+    assert pace_ms() == 100  # and while it is, three looks are to end it soon
     loop.parts.judge = Judge()
     machine.load = 1.0
     machine.number = lambda name: 100.0  # what was done does not help any more
