@@ -19,8 +19,8 @@ from train.meaning import meanings
 from train.model import Model, Shape
 from train.teacher import Teacher
 from train.tokens import Tokens
+from train.warm import fit
 
-RIDGE = 1e-2  # of the fit, against directions that few words have
 DIRECTIONS = 128  # of the teacher that are kept
 OFTEN = 10  # times that a synopsis' word is seen before it becomes a token
 SHORTEST = 3  # letters
@@ -97,9 +97,7 @@ def with_words(
     fresh[known_words : tokens.words] = torch.tensor(new)
     known[known_words : tokens.words][~torch.tensor(new)] = 0  # no words
     taught = (known.norm(dim=1) > 0) & ~fresh
-    a, b = known[taught], table[taught]
-    gram = a.T @ a + RIDGE * len(a) * torch.eye(DIRECTIONS) / DIRECTIONS
-    fitted = torch.linalg.solve(gram, a.T @ b)  # (M, C)
+    fitted = fit(known[taught], table[taught])
     grown = Model(_shape(model, tokens.size), known)
     state = model.state_dict() | {"meaning": known, "map.weight": fitted.T.contiguous()}
     state["embed.weight"] = torch.where(fresh[:, None], 0.0, table - known @ fitted)

@@ -34,12 +34,17 @@ def warm(model: Model, tokens: Tokens, path: Path) -> None:
     table, sure = _embeddings(reader, old["token_embd.weight"], tokens)
     known = state["meaning"]
     words = sure & (known.norm(dim=1) > 0)
-    a, b = known[words], table[words]
-    gram = a.T @ a + RIDGE * len(a) * torch.eye(a.shape[1]) / a.shape[1]
-    fitted = torch.linalg.solve(gram, a.T @ b)  # (M, C)
+    fitted = fit(known[words], table[words])
     state["map.weight"] = fitted.T.contiguous()
     state["embed.weight"] = torch.where(sure[:, None], table - known @ fitted, 0.0)
     model.load_state_dict(state)
+
+
+def fit(known: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """Return the map (M, C) from what the teacher knows (N, M) to embeddings (N, C)."""
+    n, m = known.shape
+    gram = known.T @ known + RIDGE * n * torch.eye(m) / m
+    return torch.linalg.solve(gram, known.T @ table)
 
 
 def grown(
