@@ -11,7 +11,7 @@ import hashlib
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from train.programs import by_reading
@@ -20,6 +20,7 @@ from vagus.decide.prompt import plain
 LISTS = Path("/var/lib/apt/lists")
 HELPER = "/usr/lib/apt/apt-helper"  # reads lists however they are compressed
 HELD_SHARE = 8  # one family in so many
+SENTENCES, SHORTEST = 4, 20  # of a description, and characters of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +33,44 @@ class Program:
     role: str  # "" where it has none of ours, or nothing tells
     read: bool  # the role, or that there is none, was decided by reading
     section: str = ""  # of the distribution
+    about: tuple[str, ...] = ()  # sentences of its long description
 
 
 def packages(lists: Path = LISTS) -> list[Program]:
-    """Return every package of the lists, once; needs `apt-get update` before."""
+    """Return every package of the lists, once; needs `apt-get update` before.
+
+    Long descriptions are there where the update was told to fetch English ones.
+    """
     found: dict[str, Program] = {}
     known = by_reading()
+    about = {
+        fields["Package"]: fields.get("Description-en", "")
+        for path in lists.glob("*_Translation-en*")
+        for fields in stanzas(read_list(path))
+    }
     for path in sorted(lists.glob("*_Packages*")):
-        text = subprocess.run(
-            [HELPER, "cat-file", str(path)], check=True, capture_output=True, text=True
-        ).stdout
-        for fields in stanzas(text):
+        for fields in stanzas(read_list(path)):
             program = read_program(fields, known)
-            found.setdefault(program.package, program)
+            told = about.get(program.package, "").removeprefix(program.synopsis)
+            found.setdefault(program.package, replace(program, about=sentences(told)))
     if not found:
         raise SystemExit(f"{lists} has no package lists: run apt-get update first")
     return list(found.values())
+
+
+def read_list(path: Path) -> str:
+    """Return the text of a package list."""
+    done = subprocess.run(
+        [HELPER, "cat-file", str(path)], check=True, capture_output=True, text=True
+    )
+    return done.stdout
+
+
+def sentences(description: str) -> tuple[str, ...]:
+    """Return the first sentences of a long description, its paragraphs joined."""
+    some = re.split(r"(?<=[.!?;:]) +(?=[A-Z\"'(])|(?<= )\. ", description)
+    told = (" ".join(one.split()) for one in some)
+    return tuple(one for one in told if len(one) > SHORTEST)[:SENTENCES]
 
 
 def stanzas(text: str) -> Iterator[dict[str, str]]:

@@ -25,6 +25,7 @@ from vagus.decide.prompt import (
 )
 from vagus.flow import Identity, Resource
 
+TOLD = 0.35  # share of cards with a sentence of the long description for the synopsis
 HOW = 0.06  # share of situations of which it is asked what follows, not who is who
 ASKED = 2  # workloads of a situation that it is asked about
 AGAIN = 2  # times that a sample is shown
@@ -84,10 +85,13 @@ def identity(rng: random.Random, p: Program) -> Identity:
     name = p.package.split("-")[0] if rng.random() < 0.3 else p.package
     where = rng.choice(("/usr/bin/", "/usr/sbin/", "/usr/lib/", "/opt/", "/usr/bin/"))
     full = rng.random()
-    unit = rng.choice((p.synopsis, f"{name} {p.synopsis}", f"{name} service", name))
+    synopsis = p.synopsis
+    if p.about and rng.random() < TOLD:
+        synopsis = rng.choice((p.about[0], p.about[0], *p.about[1:]))
+    unit = rng.choice((synopsis, f"{name} {synopsis}", f"{name} service", name))
     return Identity(
         unit_description=unit if rng.random() < 0.4 else "",
-        synopsis=p.synopsis if full < 0.85 else "",
+        synopsis=synopsis if full < 0.85 else "",
         exe=where + name if rng.random() < 0.75 else "",
         comm=name[:15] if rng.random() < 0.6 or full >= 0.85 else "",
         args=rng.choice(("", "", "", "-c /etc/x.conf", "--daemon", "-d")),
@@ -96,9 +100,7 @@ def identity(rng: random.Random, p: Program) -> Identity:
 
 def role_sample(tokens: Tokens, rng: random.Random, pool: Pool) -> Sample:
     role = rng.choice(list(pool.by_role))
-    if pool.guessed and rng.random() < 0.5:
-        program = rng.choice(pool.guessed)
-    elif rng.random() < 0.5:
+    if rng.random() < 0.5:
         program = rng.choice(pool.labelled)
     else:
         program = rng.choice(pool.by_role[role])

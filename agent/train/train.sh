@@ -59,9 +59,15 @@ if [ ! -d "$wordnet/usr/share/wordnet" ]; then
 	(cd "$wordnet" && apt-get -qq -o APT::Sandbox::User=root download wordnet-base)
 	dpkg-deb -x "$wordnet"/*.deb "$wordnet"
 fi
+lists=$cache/lists # with the long descriptions, which a machine's own often lack
+if ! ls "$lists"/*_Translation-en* >/dev/null 2>&1; then
+	say LISTS "packages with their long descriptions (once; 32 MB)"
+	mkdir -p "$lists/partial"
+	apt-get -qq -o Dir::State::lists="$lists" -o Acquire::Languages=en update
+fi
 exec 9>&-
 gently="--cool 0.7 --muon-rate 0.010 --role-share 0.35 --end-share 0.7 --whole --words --layers ${LAYERS:-0}"
 # shellcheck disable=SC2086  # a list
 exec "$venv/bin/python" -m train.main --steps "${STEPS:-12000}" --threads "$threads" \
-	--wordnet "$wordnet/usr/share/wordnet" \
+	--lists "$lists" --wordnet "$wordnet/usr/share/wordnet" \
 	--out "${OUT:-$here/.output/train}" ${ONWARD:+--onward "$ONWARD" $gently} --export "$here/.output/train/vagus.gguf"
