@@ -6,7 +6,7 @@ import re
 import pytest
 
 from train import wordings, wordings_zh
-from train.corpus import Program, read_program
+from train.corpus import Program, packages, read_program
 from train.programs import READ, USUAL, by_reading
 from train.split import pool
 from train.tasks import KINDS, wishes
@@ -38,6 +38,26 @@ def test_who_was_read_to_have_no_role_is_not_guessed_at():
     sides = [pool([*some, *rest], out=held) for held in (False, True)]
     assert sorted(p.package for side in sides for p in side.unlabelled) == sorted(names)
     assert not any(p.read for side in sides for p in side.unlabelled)
+
+
+def test_a_description_is_told_in_sentences_beside_the_synopsis(tmp_path):
+    (tmp_path / "x_Packages").write_text(
+        "Package: restic\nDescription: backup program\nSection: utils\n\n"
+        "Package: bare\nDescription: tells no more\n"
+    )
+    (tmp_path / "x_i18n_Translation-en").write_text(
+        "Package: restic\nDescription-en: backup program\n"
+        " Restic is a program that does backups right.  It is\n"
+        " fast, or so they say.\n .\n Another paragraph about verifying data.\n"
+    )
+    told, bare = packages(tmp_path)
+    assert (told.synopsis, bare.synopsis) == ("backup program", "tells no more")
+    assert told.about == (
+        "Restic is a program that does backups right.",
+        "It is fast, or so they say.",
+        "Another paragraph about verifying data.",
+    )
+    assert bare.about == ()
 
 
 @pytest.mark.parametrize("book", [wordings, wordings_zh])
