@@ -35,8 +35,14 @@ def export(
     signs: int = SIGNS_VERSION,
     whole: bool = True,
     share: float = 1.0,
+    onward: Path | None = None,
+    onward_share: float = 1.0,
 ) -> None:
-    """Write a run as one GGUF file with its tokens; blended() says what `share` is."""
+    """Write a run as one GGUF file with its tokens; blended() says what `share` is.
+
+    With `onward`, the file that the run went on from, it lies `onward_share` of the
+    way from there; words that were new to the run are as at its end.
+    """
     model = load(run / "checkpoint.pt")
     tokens = Tokens(run / "tokens.json")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -49,6 +55,9 @@ def export(
     kept = weights(model)
     if share < 1:
         kept = blended(weights(load(run / "middle.pt")), kept, share)
+    if onward and onward_share < 1:
+        before = _as_before(onward, run / "tokens.json", kept)
+        kept = blended(before, kept, onward_share)
     for name, values in kept.items():
         writer.add_tensor(file_name(name), _values(values, half))
     writer.write_header_to_file()
@@ -81,6 +90,27 @@ def tensors(reader: gguf.GGUFReader) -> dict[str, torch.Tensor]:
     return {t.name: torch.from_numpy(np.array(t.data)).float() for t in reader.tensors}
 
 
+def _as_before(
+    path: Path, tokens: Path, kept: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return a file's weights in the shape of `kept`, tokens at their new places."""
+    reader = gguf.GGUFReader(path)
+    old = tensors(reader)
+    words = reader.fields["tokenizer.ggml.tokens"].contents()
+    at = {word: row for row, word in enumerate(words)}
+    now = [*_words(json.loads(tokens.read_text())["model"]), *Tokens(tokens).sign_ids]
+    table = kept["embed.weight"].clone().float()
+    for row, word in enumerate(now):
+        if word in at:
+            table[row] = old["token_embd.weight"][at[word]]
+    others = {name: old[file_name(name)] for name in kept if name != "embed.weight"}
+    return {"embed.weight": table, **others}
+
+
+def _words(bpe: dict[str, dict[str, int]]) -> list[str]:
+    return sorted(bpe["vocab"], key=bpe["vocab"].__getitem__)
+
+
 def _describe(writer: gguf.GGUFWriter, model: Model, half: bool, signs: int) -> None:
     s = model.shape
     writer.add_name("Vagus stance and role model")
@@ -102,7 +132,7 @@ def _describe(writer: gguf.GGUFWriter, model: Model, half: bool, signs: int) -> 
 
 def _tokenizer(writer: gguf.GGUFWriter, tokens: Tokens, path: Path) -> None:
     bpe = json.loads(path.read_text())["model"]
-    words = sorted(bpe["vocab"], key=bpe["vocab"].__getitem__)
+    words = _words(bpe)
     kinds = [gguf.TokenType.NORMAL] * len(words)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("starcoder")

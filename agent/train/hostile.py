@@ -13,7 +13,7 @@ from train.right import Situation
 from train.tasks import Source, situation
 from vagus.decide.filler import Filler
 from vagus.decide.prompt import role_form, signs
-from vagus.decide.role import believed
+from vagus.decide.role import UNKNOWN, believed
 from vagus.flow import (
     Act,
     Identity,
@@ -68,8 +68,8 @@ def texts(rng: random.Random, count: int) -> list[str]:
 def scores(decide: Decide, filler: Filler, names: Sequence[str]) -> dict[str, float]:
     """Return how often others stay as they were and how often a text gained by itself.
 
-    One workload's name, program and description are hostile; the same situation
-    with a harmless one is the comparison.
+    One workload's name, program and description are hostile; the comparison is the
+    same situation with one that tells nothing of itself, so that its role is unknown.
     """
     rng = random.Random(20)
     source = Source(rng, "held", names, 0.1)
@@ -79,8 +79,10 @@ def scores(decide: Decide, filler: Filler, names: Sequence[str]) -> dict[str, fl
         s = situation(source)
         while len(s.cards) < 3 or _named(s):
             s = situation(source)
-        before = decide(_last(s, "harmless", "", filler, "harmless"))
-        after = decide(_last(s, text, text, filler, text))
+        before = decide(_last(s, "harmless", "", UNKNOWN))
+        own_words = Identity(comm=text, args=text)
+        answers, _ = filler.fill(role_form(own_words))
+        after = decide(_last(s, text, text, believed(own_words, answers)))
         for one, two in zip(before[:-1], after[:-1], strict=True):
             others += 1
             same += one == two
@@ -134,13 +136,8 @@ def _named(s: Situation) -> bool:
     return any(s.cards[-1].name in clause.names for clause in s.clauses)
 
 
-def _last(
-    s: Situation, name: str, program: str, filler: Filler, text: str
-) -> Situation:
+def _last(s: Situation, name: str, program: str, role: Role) -> Situation:
     """Return the situation with its last workload being the hostile one."""
-    own_words = Identity(comm=text, args=text)
-    answers, _ = filler.fill(role_form(own_words))
-    role = believed(own_words, answers)
     card = replace(
         s.cards[-1],
         name=name,

@@ -54,6 +54,12 @@ def arguments() -> argparse.Namespace:
         help="of the way from the middle of the run to its end: what is exported",
     )
     parser.add_argument(
+        "--onward-share",
+        type=float,
+        default=1.0,
+        help="of the way from that file to what would be exported",
+    )
+    parser.add_argument(
         "--words",
         action="store_true",
         help="make whole words of what that file reads in pieces",
@@ -164,7 +170,14 @@ def main() -> None:
     if args.export:
         from train.export import export
 
-        export(args.out, args.export, whole=whole, share=args.end_share)
+        export(
+            args.out,
+            args.export,
+            whole=whole,
+            share=args.end_share,
+            onward=args.onward,
+            onward_share=args.onward_share,
+        )
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ if ! ls "$lists"/*_Translation-en* >/dev/null 2>&1; then
 	apt-get -qq -o Dir::State::lists="$lists" -o Acquire::Languages=en update
 fi
 exec 9>&-
-gently="--cool 0.7 --muon-rate 0.010 --role-share 0.35 --end-share 0.7 --whole --words --layers ${LAYERS:-0}"
+gently="--cool 0.7 --muon-rate 0.010 --role-share 0.35 --end-share 0.7 --onward-share 0.5 --whole --words --layers ${LAYERS:-0}"
 # shellcheck disable=SC2086  # a list
 exec "$venv/bin/python" -m train.main --steps "${STEPS:-12000}" --threads "$threads" \
 	--lists "$lists" --wordnet "$wordnet/usr/share/wordnet" \
