@@ -11,7 +11,7 @@ import hashlib
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from train.programs import by_reading
@@ -50,9 +50,9 @@ def packages(lists: Path = LISTS) -> list[Program]:
     }
     for path in sorted(lists.glob("*_Packages*")):
         for fields in stanzas(read_list(path)):
-            program = read_program(fields, known)
-            told = about.get(program.package, "").removeprefix(program.synopsis)
-            found.setdefault(program.package, replace(program, about=sentences(told)))
+            if fields["Package"] not in found:
+                program = read_program(fields, known, about.get(fields["Package"], ""))
+                found[program.package] = program
     if not found:
         raise SystemExit(f"{lists} has no package lists: run apt-get update first")
     return list(found.values())
@@ -83,8 +83,13 @@ def stanzas(text: str) -> Iterator[dict[str, str]]:
             yield fields
 
 
-def read_program(fields: Mapping[str, str], known: Mapping[str, str]) -> Program:
-    """Return a package with its role: as it was read, else as its tags say."""
+def read_program(
+    fields: Mapping[str, str], known: Mapping[str, str], description: str = ""
+) -> Program:
+    """Return a package with its role: as it was read, else as its tags say.
+
+    `description`: the long one, which begins with the synopsis.
+    """
     package = fields["Package"]
     family = fields.get("Source", package).split(" ")[0]
     synopsis = fields.get("Description", "").split("\n")[0]
@@ -94,7 +99,8 @@ def read_program(fields: Mapping[str, str], known: Mapping[str, str]) -> Program
     read = role is not None
     if role is None:
         role = role_of(tags, section, synopsis, package)
-    return Program(package, family, synopsis, role, read, section)
+    about = sentences(description.removeprefix(synopsis))
+    return Program(package, family, synopsis, role, read, section, about)
 
 
 def is_held(family: str) -> bool:

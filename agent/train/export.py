@@ -56,8 +56,7 @@ def export(
     if share < 1:
         kept = blended(weights(load(run / "middle.pt")), kept, share)
     if onward and onward_share < 1:
-        before = _as_before(onward, run / "tokens.json", kept)
-        kept = blended(before, kept, onward_share)
+        kept = blended(_as_before(onward, tokens, kept), kept, onward_share)
     for name, values in kept.items():
         writer.add_tensor(file_name(name), _values(values, half))
     writer.write_header_to_file()
@@ -91,24 +90,18 @@ def tensors(reader: gguf.GGUFReader) -> dict[str, torch.Tensor]:
 
 
 def _as_before(
-    path: Path, tokens: Path, kept: dict[str, torch.Tensor]
+    path: Path, tokens: Tokens, kept: dict[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
     """Return a file's weights in the shape of `kept`, tokens at their new places."""
     reader = gguf.GGUFReader(path)
     old = tensors(reader)
     words = reader.fields["tokenizer.ggml.tokens"].contents()
-    at = {word: row for row, word in enumerate(words)}
-    now = [*_words(json.loads(tokens.read_text())["model"]), *Tokens(tokens).sign_ids]
-    table = kept["embed.weight"].clone().float()
-    for row, word in enumerate(now):
-        if word in at:
-            table[row] = old["token_embd.weight"][at[word]]
+    now = tokens.bpe.get_vocab() | tokens.sign_ids
+    table = kept["embed.weight"].clone()
+    for word, values in zip(words, old["token_embd.weight"], strict=True):
+        table[now[word]] = values
     others = {name: old[file_name(name)] for name in kept if name != "embed.weight"}
     return {"embed.weight": table, **others}
-
-
-def _words(bpe: dict[str, dict[str, int]]) -> list[str]:
-    return sorted(bpe["vocab"], key=bpe["vocab"].__getitem__)
 
 
 def _describe(writer: gguf.GGUFWriter, model: Model, half: bool, signs: int) -> None:
@@ -132,7 +125,7 @@ def _describe(writer: gguf.GGUFWriter, model: Model, half: bool, signs: int) -> 
 
 def _tokenizer(writer: gguf.GGUFWriter, tokens: Tokens, path: Path) -> None:
     bpe = json.loads(path.read_text())["model"]
-    words = _words(bpe)
+    words = sorted(bpe["vocab"], key=bpe["vocab"].__getitem__)
     kinds = [gguf.TokenType.NORMAL] * len(words)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("starcoder")

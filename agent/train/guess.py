@@ -29,9 +29,10 @@ MUCH = 400  # characters of a description
 KEPT = 0.5  # weight of the section beside a unit vector
 
 
-def known(programs: Sequence[Program], sections: Sequence[str]) -> torch.Tensor:
+def known(
+    teacher: Teacher, programs: Sequence[Program], sections: Sequence[str]
+) -> torch.Tensor:
     """Return what is known of programs: rows (N, 2 C + sections), C of the teacher."""
-    teacher = Teacher()
     short = [f"{p.package}: {p.synopsis}" for p in programs]
     long = [" ".join((p.synopsis, *p.about))[:MUCH] for p in programs]
     kept = torch.zeros(len(programs), len(sections))
@@ -51,7 +52,8 @@ def main() -> None:
     sections = sorted({p.section for p in ours})
     roles = sorted({p.role for p in ours})
     wanted = torch.tensor([roles.index(p.role) for p in ours])
-    rows, held = known(ours, sections), known(out, sections)
+    teacher = Teacher()
+    rows, held = (known(teacher, some, sections) for some in (ours, out))
     for told, width in (("of all", rows.shape[1]), ("of name and synopsis", WIDTH)):
         weight, bias = _fit(rows[:, :width], wanted, len(roles))
         best = (held[:, :width] @ weight + bias).argmax(-1).tolist()

@@ -63,7 +63,8 @@ lists=$cache/lists # with the long descriptions, which a machine's own often lac
 if ! ls "$lists"/*_Translation-en* >/dev/null 2>&1; then
 	say LISTS "packages with their long descriptions (once; 32 MB)"
 	mkdir -p "$lists/partial"
-	apt-get -qq -o Dir::State::lists="$lists" -o Acquire::Languages=en update
+	apt-get -qq -o APT::Sandbox::User=root -o Dir::State::lists="$lists" \
+		-o Acquire::Languages=en update
 fi
 exec 9>&-
 gently="--cool 0.7 --muon-rate 0.010 --role-share 0.35 --end-share 0.7 --onward-share 0.5 --whole --words --layers ${LAYERS:-0}"
