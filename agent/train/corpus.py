@@ -32,7 +32,7 @@ class Program:
     synopsis: str
     role: str  # "" where it has none of ours, or nothing tells
     read: bool  # the role, or that there is none, was decided by reading
-    section: str = ""  # of the distribution
+    section: str = ""  # of the distribution, without its area
     about: tuple[str, ...] = ()  # sentences of its long description
 
 
@@ -94,7 +94,7 @@ def read_program(
     family = fields.get("Source", package).split(" ")[0]
     synopsis = fields.get("Description", "").split("\n")[0]
     tags = frozenset(fields.get("Tag", "").replace(",", " ").split())
-    section = fields.get("Section", "")
+    section = fields.get("Section", "").rpartition("/")[2]
     role = known.get(package)
     read = role is not None
     if role is None:

@@ -25,7 +25,9 @@ from vagus.decide.prompt import (
 )
 from vagus.flow import Identity, Resource
 
-TOLD = 0.35  # share of cards with a sentence of the long description for the synopsis
+KNOWN = 0.85  # share of identity cards with a package
+PLACED, TOLD = 0.85, 0.7  # of them, with its section; with its long description
+HEARD = 0.8  # share of its sentences that are there then
 HOW = 0.06  # share of situations of which it is asked what follows, not who is who
 ASKED = 2  # workloads of a situation that it is asked about
 AGAIN = 2  # times that a sample is shown
@@ -84,17 +86,22 @@ def identity(rng: random.Random, p: Program) -> Identity:
     """Return an identity card as a machine might show it, fields missing at random."""
     name = p.package.split("-")[0] if rng.random() < 0.3 else p.package
     where = rng.choice(("/usr/bin/", "/usr/sbin/", "/usr/lib/", "/opt/", "/usr/bin/"))
-    full = rng.random()
-    synopsis = p.synopsis
-    if p.about and rng.random() < TOLD:
-        synopsis = rng.choice((p.about[0], p.about[0], *p.about[1:]))
+    told = [one for one in p.about if rng.random() < HEARD]
+    synopsis = told.pop(0) if told and rng.random() > HEARD else p.synopsis
     unit = rng.choice((synopsis, f"{name} {synopsis}", f"{name} service", name))
+    unit = unit if rng.random() < 0.4 else ""
+    exe = where + name if rng.random() < 0.75 else ""
+    args = rng.choice(("", "", "", "-c /etc/x.conf", "--daemon", "-d"))
+    if rng.random() > KNOWN:
+        return Identity(unit, exe=exe, comm=name[:15], args=args)
     return Identity(
-        unit_description=unit if rng.random() < 0.4 else "",
-        synopsis=synopsis if full < 0.85 else "",
-        exe=where + name if rng.random() < 0.75 else "",
-        comm=name[:15] if rng.random() < 0.6 or full >= 0.85 else "",
-        args=rng.choice(("", "", "", "-c /etc/x.conf", "--daemon", "-d")),
+        unit,
+        synopsis,
+        p.section if rng.random() < PLACED else "",
+        " ".join(told) if rng.random() < TOLD else "",
+        exe,
+        name[:15] if rng.random() < 0.6 else "",
+        args,
     )
 
 

@@ -12,13 +12,15 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import cast
 
+import msgspec
+
 from train import hostile, twins
-from train.corpus import LISTS
+from train.corpus import LISTS, Program
 from train.handwritten import handwritten
 from train.programs import USUAL
 from train.right import Situation, right, standing
@@ -156,28 +158,54 @@ def best_constant(situations: Sequence[Situation]) -> Decide:
     return max(deciders, key=lambda decide: score(decide, situations)["right"])
 
 
-def role_scores(filler: Filler, programs: Sequence[dict[str, str]]) -> Scores:
-    """Return role and time sense on program families never seen in training."""
-    role = sense = 0
-    usual: list[bool] = []
-    read = [one for one in programs if one["read"]]  # tags are often wrong
-    for one in read:
-        name = one["package"]
-        card = Identity("", one["synopsis"], f"/usr/bin/{name}", name[:15], "")
-        answers, _ = filler.fill(role_form(card))
-        good = answers["role"] == f"<{one['role']}>"
-        role += good
-        sense += answers["time"] == f"<{time_of(one['role'])}>"
-        usual += [good] if name in USUAL else []
-    count = len(read)
+def role_scores(filler: Filler, programs: Sequence[Program]) -> Scores:
+    """Return role and time sense on program families never seen in training.
+
+    Cards are as on a machine that has the package; `by_synopsis`, with nothing of it
+    but the synopsis.
+    """
+    read = [one for one in programs if one.read]  # tags are often wrong
+    cards = [card_of(one) for one in read]
+    bare = [msgspec.structs.replace(c, section="", description="") for c in cards]
+    whole, short = (
+        [_role_right(filler, c, one.role) for c, one in zip(some, read, strict=True)]
+        for some in (cards, bare)
+    )
+    usual = [
+        role for one, (role, _) in zip(read, whole, strict=True) if one.package in USUAL
+    ]
     return {
-        "held_out_programs": round(role / count, 4),
-        "time_sense": round(sense / count, 4),
-        "usual_programs": round(sum(usual) / max(1, len(usual)), 4),
-        "programs": count,
+        "held_out_programs": _share(role for role, _ in whole),
+        "time_sense": _share(sense for _, sense in whole),
+        "by_synopsis": _share(role for role, _ in short),
+        "time_by_synopsis": _share(sense for _, sense in short),
+        "usual_programs": _share(usual),
+        "programs": len(read),
         "usual": len(usual),
         "chance": round(1 / len(role_names()), 4),
     }
+
+
+def card_of(program: Program) -> Identity:
+    """Return the identity card of a program as it is installed."""
+    return Identity(
+        synopsis=program.synopsis,
+        section=program.section,
+        description=" ".join(program.about),
+        exe=f"/usr/bin/{program.package}",
+        comm=program.package[:15],
+    )
+
+
+def _role_right(filler: Filler, card: Identity, role: str) -> tuple[bool, bool]:
+    """Tell whether a card's role and its time sense are read right."""
+    answers, _ = filler.fill(role_form(card))
+    return answers["role"] == f"<{role}>", answers["time"] == f"<{time_of(role)}>"
+
+
+def _share(right: Iterable[bool]) -> float:
+    some = list(right)
+    return round(sum(some) / max(1, len(some)), 4)
 
 
 def latency(path: Path, names: Sequence[str], count: int) -> dict[str, object]:
@@ -230,7 +258,7 @@ def main() -> None:
     args = parser.parse_args()
     known = load_known(args.programs, args.lists)
     names = cast(list[str], known["names"])
-    programs = cast(list[dict[str, str]], known["programs"])
+    programs = msgspec.convert(known["programs"], list[Program])
     filler = Filler(Native(args.model, 1))
     pairs = twins.pairs(random.Random(19), names, args.count)
     read = reader(filler)

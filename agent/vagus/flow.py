@@ -89,6 +89,8 @@ class Identity(Value, frozen=True):
 
     unit_description: str = ""  # systemd Description=, redacted
     synopsis: str = ""  # the package's own one-line description
+    section: str = ""  # of the distribution that the package is in, "net"
+    description: str = ""  # the beginning of the package's long one
     exe: str = ""
     comm: str = ""  # chosen by the process: may make it yield, never protect it
     args: str = ""  # first arguments, redacted; chosen by the process

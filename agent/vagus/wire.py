@@ -314,7 +314,7 @@ def agent(options: Options) -> Iterator[Loop]:
                 log.info("%s", wiring.own.reason)
         # Arguments tell a script from a shell; what is secret in them is taken out.
         describer = Describer(redact=redactor(policy.record.secrets).text)
-        describer.synopsis("/sbin/init")  # reads the package lists, once
+        describer.package("/sbin/init")  # reads the package lists, once
         finder = Discovery(policy, options.cgroups, options.proc, wiring.own_cgroup())
         stack.callback(finder.close)
         wiring.open_sensors()

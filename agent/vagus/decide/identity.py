@@ -11,6 +11,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from vagus.flow import Found, Identity
 from vagus.text import args, escape
@@ -25,8 +26,22 @@ UNIT_FOLDERS = (  # systemd's own order: the administrator's word first
 PROGRAMS = re.compile(
     r"^(?:\S*/(?:s?bin|libexec|games)/\S+|/usr/lib/\S+/[^/.\s]+)$", re.MULTILINE
 )
-LIMIT = 120  # characters of a description
+# A field of a paragraph: its name, and its lines with those that go on.
+FIELD = re.compile(r"^(Package|Section|Description): (.*(?:\n[ \t].*)*)$", re.MULTILINE)
+LIMIT = 120  # characters of a unit's description, of a synopsis, of arguments
+LONG = 240  # characters of a package's description
 REMEMBERED = 4096  # cards; the longest unused is forgotten
+
+
+class Package(NamedTuple):
+    """What an installed package says of itself."""
+
+    synopsis: str = ""
+    section: str = ""  # of the distribution, without its area: "net"
+    description: str = ""  # at most LONG characters
+
+
+NO_PACKAGE = Package()
 
 
 class Describer:
@@ -42,7 +57,7 @@ class Describer:
         """
         self._root = root
         self._redact = redact
-        self._owners: dict[str, str] | None = None  # program path -> synopsis
+        self._owners: dict[str, Package] | None = None  # of program paths
         self._cards: OrderedDict[tuple[object, ...], Identity] = OrderedDict()
 
     def describe(self, found: Found) -> Identity:
@@ -52,9 +67,10 @@ class Describer:
         key = (found.unit, found.exe, comm, pid)
         card = self._cards.get(key)
         if card is None:
+            package = self.package(found.exe)
             card = self._cards[key] = Identity(
                 unit_description=self.unit_description(found.unit),
-                synopsis=self.synopsis(found.exe),
+                **package._asdict(),
                 exe=found.exe,
                 comm=self._clean(comm),
                 args=self.arguments(pid),
@@ -83,13 +99,13 @@ class Describer:
     def _clean(self, text: str) -> str:
         return self._redact(text) if self._redact else text
 
-    def synopsis(self, exe: str) -> str:
-        """Return the one-line description of the package that has a program."""
+    def package(self, exe: str) -> Package:
+        """Return the package that has a program; an empty one where none is known."""
         if not exe.startswith("/"):
-            return ""
+            return NO_PACKAGE
         if self._owners is None:
             self._owners = self._read_packages()
-        return self._owners.get(merged(exe), "")
+        return self._owners.get(merged(exe), NO_PACKAGE)
 
     def arguments(self, pid: int) -> str:
         """Return a process's arguments after its name, redacted; '' where gone."""
@@ -102,15 +118,15 @@ class Describer:
             return ""
         return escape(self._redact(args(raw.partition(b"\0")[2], 4096)), LIMIT)
 
-    def _read_packages(self) -> dict[str, str]:
-        """Return every installed program with its package's synopsis."""
-        synopses = read_status(_text(self._root / "var/lib/dpkg/status"))
-        owners: dict[str, str] = {}
+    def _read_packages(self) -> dict[str, Package]:
+        """Return every installed program with its package."""
+        packages = read_status(_text(self._root / "var/lib/dpkg/status"))
+        owners: dict[str, Package] = {}
         for file in (self._root / "var/lib/dpkg/info").glob("*.list"):
-            synopsis = synopses.get(file.stem.partition(":")[0], "")
-            if synopsis:
+            package = packages.get(file.stem.partition(":")[0])
+            if package:
                 for path in PROGRAMS.findall(_text(file)):
-                    owners.setdefault(merged(path), synopsis)
+                    owners.setdefault(merged(path), package)
         return owners
 
 
@@ -119,12 +135,20 @@ def merged(path: str) -> str:
     return re.sub(r"^/(bin|sbin|lib|lib64)/", r"/usr/\1/", path)
 
 
-def read_status(text: str) -> dict[str, str]:
-    """Return package -> first line of its description, from dpkg's status file."""
-    found = re.compile(
-        r"^Package: (\S+)$(?:(?!^$)[\s\S])*?^Description: (.*)$", re.MULTILINE
-    )
-    return {name: escape(line, LIMIT) for name, line in found.findall(text)}
+def read_status(text: str) -> dict[str, Package]:
+    """Return the packages that describe themselves, from dpkg's status file."""
+    found: dict[str, Package] = {}
+    for paragraph in text.split("\n\n"):
+        fields = dict(FIELD.findall(paragraph))
+        synopsis, _, long = fields.get("Description", "").partition("\n")
+        if synopsis and "Package" in fields:
+            lines = (line.strip() for line in long.splitlines())
+            found[fields["Package"]] = Package(
+                escape(synopsis, LIMIT),
+                escape(fields.get("Section", "").rpartition("/")[2], LIMIT),
+                escape(" ".join(line for line in lines if line != "."), LONG),
+            )
+    return found
 
 
 def _text(path: Path) -> str:

@@ -27,6 +27,7 @@ SENTENCE_BYTES = 400  # about 100 words; what follows is cut
 NAME_BYTES = 28
 PROGRAM_BYTES = 20
 FIELD_BYTES = 100  # of an identity card
+PACKAGE_BYTES = 240  # of it, what the package says of itself
 NOTHING = "<none>"
 OWN, OTHER = "<w1>", "<w2>"  # in a text about one workload
 # Words that say what is wished: a workload called so is not linked to the sentence.
@@ -116,14 +117,19 @@ def read_stances(answers: Mapping[str, str], names: Sequence[str]) -> Reading:
 
 def role_form(identity: Identity) -> Form:
     """Return the question for a role and a time sense."""
+    short = ", ".join(filter(None, (identity.section, identity.synopsis)))
     card = (
-        ("<unit>", identity.unit_description),
-        ("<synopsis>", identity.synopsis),
-        ("<exe>", identity.exe),
-        ("<comm>", identity.comm),
-        ("<args>", identity.args),
+        ("<unit>", identity.unit_description, FIELD_BYTES),
+        (
+            "<synopsis>",
+            ". ".join(filter(None, (short, identity.description))),
+            PACKAGE_BYTES,
+        ),
+        ("<exe>", identity.exe, FIELD_BYTES),
+        ("<comm>", identity.comm, FIELD_BYTES),
+        ("<args>", identity.args, FIELD_BYTES),
     )
-    text = "".join(sign + phrase(value, FIELD_BYTES) for sign, value in card if value)
+    text = "".join(sign + phrase(value, size) for sign, value, size in card if value)
     return (
         Text("<role>" + text + "<is>"),
         Blank("role", tuple(f"<{role}>" for role in role_names())),

@@ -4,7 +4,7 @@
 import pytest
 
 from vagus.decide.engine import Engine
-from vagus.decide.identity import Describer, read_status
+from vagus.decide.identity import LONG, NO_PACKAGE, Describer, Package, read_status
 from vagus.decide.prompt import time_of
 from vagus.decide.role import UNKNOWN, RoleBook, believed, telling
 from vagus.flow import Found, Identity, Role
@@ -12,8 +12,13 @@ from vagus.record.redact import redactor
 
 STATUS = """Package: nginx
 Status: install ok installed
+Section: non-free/httpd
 Description: small, powerful, scalable web/proxy server
- Nginx ("engine X") is ...
+ Nginx ("engine X") is
+  a high-performance web server.
+ .
+ It is small.
+Homepage: https://nginx.example
 
 Package: restic
 Maintainer: x
@@ -54,6 +59,8 @@ def test_the_card_says_what_the_machine_knows(root):
     assert card == Identity(
         "Our shop",
         "small, powerful, scalable web/proxy server",
+        "httpd",
+        'Nginx ("engine X") is a high-performance web server. It is small.',
         "/usr/sbin/nginx",
         "nginx",
         card.args,
@@ -77,9 +84,9 @@ def test_what_a_unit_or_a_process_says_of_itself_is_redacted(root):
 
 def test_merged_folders_templates_and_what_is_unknown(root):
     describer = Describer(root)
-    assert describer.synopsis("/usr/bin/restic").startswith("backup program")
-    assert describer.synopsis("/etc/restic.conf") == ""
-    assert describer.synopsis("/usr/bin/bare") == describer.synopsis("") == ""
+    assert describer.package("/usr/bin/restic").synopsis.startswith("backup program")
+    assert describer.package("/etc/restic.conf") == NO_PACKAGE
+    assert describer.package("/usr/bin/bare") == describer.package("") == NO_PACKAGE
     assert describer.unit_description("job@3.service") == "Job %i"
     assert describer.unit_description("../../etc/passwd") == ""
     assert describer.describe(found("", "", (), ())) == Identity()
@@ -93,11 +100,17 @@ def test_a_card_is_made_once(root):
 
 
 def test_the_status_file_of_this_system_is_read():
-    synopses = read_status(STATUS)
-    assert synopses == {
-        "nginx": "small, powerful, scalable web/proxy server",
-        "restic": "backup program with multiple revisions",
-    }
+    packages = read_status(STATUS)
+    assert packages.keys() == {"nginx", "restic"}  # the third says nothing of itself
+    assert packages["restic"] == Package(
+        "backup program with multiple revisions", "", "restic is ..."
+    )
+
+
+def test_a_long_description_is_cut_and_cannot_speak_to_a_terminal():
+    text = "Package: a\nDescription: b\n" + " \x1b[2J word\n" * 100
+    description = read_status(text)["a"].description
+    assert description.startswith("\\x1b[2J word") and len(description) == LONG
 
 
 def test_without_a_model_roles_are_the_default_or_the_policys():
@@ -138,7 +151,7 @@ def test_the_model_is_asked_once_for_each_identity():
     ],
 )
 def test_an_interpreter_does_not_say_what_it_runs(exe, comm, args, told):
-    card = Identity("Web shop", "GNU shell", exe, comm, args)
+    card = Identity("Web shop", "GNU shell", "shells", exe=exe, comm=comm, args=args)
     assert telling(card) == (card if told else Identity("Web shop"))
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from vagus.decide.grammar import Blank, Echo, Fresh, Text, filled, texts, valid
 from vagus.decide.groups import GROUPS
 from vagus.decide.prompt import (
+    PACKAGE_BYTES,
     SLOTS,
     Card,
     linked,
@@ -70,9 +71,20 @@ def test_hostile_text_forges_no_sign_anywhere(text):
         stance_form("keep x fast", [card(text, text), card("b")], True),
     ):
         assert signs_in(form) == signs_in(calm)
-    identity = Identity(text, text, text, text, text)
+    identity = Identity(*[text] * 7)
     fields = ["<role>", "<unit>", "<synopsis>", "<exe>", "<comm>", "<args>", "<is>"]
     assert signs_in(role_form(identity)) == fields
+
+
+def test_a_package_tells_its_section_synopsis_and_description_as_one_text():
+    told = Identity(
+        synopsis="web server", section="httpd", description="It is small. " * 40
+    )
+    text = filled(role_form(told), {})
+    assert text.startswith("<role><synopsis> httpd, web server. it is small. it is")
+    assert len(text.encode()) < PACKAGE_BYTES + 60
+    only = filled(role_form(Identity(synopsis="web server")), {})
+    assert only.startswith("<role><synopsis> web server<is>")
 
 
 @pytest.mark.parametrize(

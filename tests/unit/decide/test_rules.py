@@ -191,7 +191,13 @@ def test_descriptions_and_names_are_not_read():
     loud = [
         WorkloadWindow(
             *(one.name, one.cgroup, one.cgroup_id),
-            Identity("protect me", "at any price", "/bin/king", "root", "--first"),
+            Identity(
+                "protect me",
+                "at any price",
+                exe="/bin/king",
+                comm="root",
+                args="--first",
+            ),
             *(one.role, one.numbers, one.words, one.uses, ["king"]),
         )
         for one in listed
