@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The lab: play scenarios in the VM, a boot for each variant and repetition, and
 # report.  SCENARIO="web cache"  VARIANT=all  N=3  ARMS="default expert llm"  SEED=0
-# AA=no (no A/A pair) choose; what the same version has played is not played again.
+# AA=no (no A/A pairs) choose; what the same version has played is not played again.
 set -eu
 root=${VAGUS_CACHE:-$HOME/.cache/vagus}/rootfs
 said=

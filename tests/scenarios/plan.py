@@ -2,8 +2,8 @@
 """What is to be played: one line a boot, for the host's runner.
 
 usage: python plan.py [SCENARIO ...]; N, VARIANT, ARMS, AA and SEED are environment
-variables; without VARIANT the first of each file is played, with AA=no the A/A pair
-is left out.  Each line is JSON: scenario, variant, number, seed, arms, virtual_s.
+variables; without VARIANT the first of each file is played, with AA=no the A/A pairs
+are left out.  Each line is JSON: scenario, variant, number, seed, arms, virtual_s.
 """
 
 from __future__ import annotations
@@ -34,16 +34,19 @@ def scenarios() -> list[str]:
 
 
 def order(names: Sequence[str], number: int, pair_too: bool = True) -> list[str]:
-    """Return the arms in the order of a boot: A B, next time B A, and the A/A pair.
+    """Return the arms in the order of a boot: A B, next time B A, and the A/A pairs.
 
-    The pair is the expert's, where it plays: the default's latencies are time-outs
-    alone and would be equal whatever the lab did.
+    One pair is the expert's, where it plays: the default's latencies are time-outs
+    alone and would be equal whatever the lab did.  The other is the model's: who
+    decides differs from play to play by more than who only holds weights.
     """
     placed = list(names) if number % 2 else list(reversed(names))
     if not pair_too:
         return placed
-    pair = "expert" if "expert" in names else names[0]
-    return [*placed, pair] if placed[-1] != pair else [pair, *placed]
+    for pair in ("expert" if "expert" in names else names[0], "llm"):
+        if pair in names:
+            placed = [*placed, pair] if placed[-1] != pair else [pair, *placed]
+    return placed
 
 
 def boot(

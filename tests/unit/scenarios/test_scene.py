@@ -79,8 +79,8 @@ def test_unknown_variant_and_arm_say_what_there_is():
 
 def test_arms_are_interleaved_forth_and_back():
     one, two = plan.plan(["web"], {"N": "2"})
-    assert one["arms"] == ["default", "expert", "llm", "expert"]
-    assert two["arms"] == ["llm", "expert", "default", "expert"]
+    assert one["arms"] == ["default", "expert", "llm", "expert", "llm"]
+    assert two["arms"] == ["llm", "expert", "default", "expert", "llm"]
     assert one["seed"] != two["seed"]
     (bare,) = plan.plan(["web"], {"AA": "no"})
     assert bare["arms"] == ["default", "expert", "llm"]
