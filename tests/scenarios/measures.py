@@ -31,8 +31,9 @@ SETTLED = 2.0  # times what it is alone
 # A real-time task that was woken later than this was kept waiting by the emulated
 # machine; that second and the next, which has the backlog, are left out.
 STALLED_MS = 50.0
-# What has a noise floor of its own, and of which it is one of logarithms.
-FLOORS = ("p50", "p99", "violation", "work", "cpu")
+# What has a noise floor of its own, as every share of the CPU has, and of which of
+# them it is one of logarithms.
+FLOORS = ("p50", "p99", "violation", "work")
 LOGS = ("p50", "p99", "work")
 Row = Mapping[str, Any]
 
@@ -244,13 +245,35 @@ def withdrawals(arm: Arm) -> list[tuple[float, float]]:
 
 def held_ms(arm: Arm) -> list[float]:
     """Return the protected's latencies while no knob was withdrawn."""
+    return latencies(calm(arm).seconds)
+
+
+def calm(arm: Arm) -> Arm:
+    """Return an arm without the seconds in which a knob was withdrawn."""
     gone = withdrawals(arm)
-    return [
-        ms
-        for second in arm.seconds
-        if not any(a < second.start_s + 1 and b > second.start_s for a, b in gone)
-        for ms in second.ms
-    ]
+    return dataclasses.replace(
+        arm, seconds=[one for one in arm.seconds if not _in(gone, one.start_s)]
+    )
+
+
+def asked(arm: Arm) -> Arm:
+    """Return an arm with the seconds before its span in which a knob was withdrawn.
+
+    Of them only the latencies are known.
+    """
+    gone, begin = withdrawals(arm), arm.row["begin_s"]
+    requests = arm.row["requests"][arm.row["protected"]]
+    before = []
+    for start in range(int(arm.row["start_s"] - begin)):
+        if _in(gone, begin + start):
+            ms = [ms for _, ms, _ in _within(requests, start, start + 1)]
+            before.append(Second(ms, len(ms), {}, {}, begin + start))
+    return dataclasses.replace(arm, seconds=[*before, *arm.seconds])
+
+
+def _in(spans: Sequence[tuple[float, float]], start_s: float) -> bool:
+    """Tell whether a second touches one of these spans."""
+    return any(start < start_s + 1 and end > start_s for start, end in spans)
 
 
 def inferring_ms(arm: Arm) -> list[float]:
@@ -278,7 +301,7 @@ class Result:
     phase: str
     arms: Sequence[Arm]
     found: Mapping[tuple[str, str], Interval]
-    noise: Mapping[str, Floor]  # of all results
+    noise: Mapping[str, Floor]  # of the scenario
 
     def names(self) -> list[str]:
         """Return the arms' names, as they were first played; alone first."""
@@ -304,7 +327,7 @@ def plays(
 
 
 def floors(played: Sequence[tuple[Scene, Arm]]) -> dict[str, Floor]:
-    """Return the noise floors of a whole result: of latencies, work and CPU.
+    """Return the noise floors of a scenario: of latencies, work and shares of CPU.
 
     The same thing is an arm in a scenario and phase; of an arm without a decider the
     variants are the same as well, which hide things from deciders only.
@@ -328,13 +351,13 @@ def floors(played: Sequence[tuple[Scene, Arm]]) -> dict[str, Floor]:
             work = functools.partial(worked, expert=experts[where])
             statistics.append(("work", work))
         keys = {key for arm in arms for second in arm.seconds for key in second.cpu_pct}
-        statistics += [("cpu", used(key)) for key in sorted(keys)]
+        statistics += [(f"cpu {key}", used(key)) for key in sorted(keys)]
         for kind, statistic in statistics:
             cells[kind].append(plays(arms, statistic))
-    found = {kind: floor(cells[kind], kind in LOGS) for kind in FLOORS}
-    # The shares of one play are of one play.
-    pairs = sum(len(arms) - 1 for arms in same.values())
-    return found | {"cpu": dataclasses.replace(found["cpu"], pairs=pairs)}
+    return {
+        kind: floor(cells[kind], kind in LOGS)
+        for kind in dict.fromkeys((*FLOORS, *cells))
+    }
 
 
 def result_of(
@@ -360,14 +383,14 @@ def _metrics(
     noise: Mapping[str, Floor],
 ) -> list[tuple[str, Interval]]:
     """Return every metric of one arm."""
-    p99, over = noise["p99"], plays(group, isolation, lambda arm: alone[arm.boot])
-    bad = plays(group, violations(scene.slo_ms))
-    found = [
-        ("p50_ms", interval(plays(group, quantile(0.5)), noise["p50"])),
-        ("p99_ms", interval(plays(group, quantile(0.99)), p99)),
-        ("isolation", interval(over, p99)),
-        ("violation_s", interval(bad, noise["violation"])),
-    ]
+    p99 = noise["p99"]
+    found = _suffered(scene, group, alone, noise)
+    minds = [[calm(arm) for arm in group], [asked(arm) for arm in group]]
+    for mind in minds if any(map(withdrawals, group)) else ():
+        # Another run may have that question in its span, or before it.
+        if all(arm.seconds for arm in mind):
+            other = dict(_suffered(scene, mind, alone, noise))
+            found = [(name, one.reaching(other[name])) for name, one in found]
     pooled = [second for arm in group for second in arm.seconds]
     if len(latencies(pooled)) >= NOT_ENOUGH:
         found.append(("p999_ms", interval([Play(pooled, quantile(0.999))], p99)))
@@ -379,7 +402,7 @@ def _metrics(
             back = plays(group, given_back, lambda arm: expert)
             found.append(("work_back_ratio", interval(back, noise["work"])))
     for key in sorted({key for s in pooled for key in s.cpu_pct}):
-        share = interval(plays(group, used(key)), noise["cpu"])
+        share = interval(plays(group, used(key)), noise[f"cpu {key}"])
         found.append((f"cpu_{key}_pct", share))
     if group[0].name != "alone":
         well = {boot: quantile(0.99)(seconds) for boot, seconds in alone.items()}
@@ -391,6 +414,23 @@ def _metrics(
         found.append(("left_out_s", plain(gone)))
         found.append(("held", plain([float(arm.row["held"]) for arm in group])))
     return found + _told(group)
+
+
+def _suffered(
+    scene: Scene,
+    group: Sequence[Arm],
+    alone: Mapping[int, Sequence[Any]],
+    noise: Mapping[str, Floor],
+) -> list[tuple[str, Interval]]:
+    """Return what the protected service suffered in one arm."""
+    over = plays(group, isolation, lambda arm: alone[arm.boot])
+    bad = plays(group, violations(scene.slo_ms))
+    return [
+        ("p50_ms", interval(plays(group, quantile(0.5)), noise["p50"])),
+        ("p99_ms", interval(plays(group, quantile(0.99)), noise["p99"])),
+        ("isolation", interval(over, noise["p99"])),
+        ("violation_s", interval(bad, noise["violation"])),
+    ]
 
 
 def _agent(group: Sequence[Arm]) -> bool:

@@ -61,7 +61,6 @@ NOISES = {
     "p50": "p50 {:.1f} %",
     "p99": "p99 {:.1f} %",
     "work": "work {:.1f} %",
-    "cpu": "CPU {:.2f} points",
     "violation": "{:.1f} s over the SLO",
 }
 SCALE = 1000.0  # of the figure's latencies, times alone
@@ -124,7 +123,7 @@ def page(
         f" after {TIMEOUT_S:.0f} s counts as that long.",
         "",
         *(summary(results) if results else ()),
-        *(how_sure(results[0][0].noise) if results else ()),
+        *(how_sure() if results else ()),
         *(f"- `{command}`" for command in made["commands"]),
         f"- commit {', '.join(made['commits'])}; kernel {', '.join(made['kernels'])}",
         f"- versions: {versions}",
@@ -153,33 +152,37 @@ def summary(results: Sequence[tuple[Result, Said]]) -> list[str]:
     return [*head, *lines, ""] if lines else []
 
 
-def how_sure(noise: Mapping[str, Floor]) -> list[str]:
-    """Say what the intervals are, and how large the noise floor is."""
-    known = {name: floor for name, floor in noise.items() if floor.pairs}
-    sizes = ", ".join(
-        text.format(known[name].sd * (100 if known[name].logs else 1))
-        for name, text in NOISES.items()
-        if name in known
-    )
-    pairs = sorted(floor.pairs for floor in known.values())
-    size = "unknown, as nothing was played twice: no intervals."
-    if pairs:
-        size = f"{sizes}; known from {pairs[0]} to {pairs[-1]} repeated plays."
+def how_sure() -> list[str]:
+    """Say what the intervals are."""
     return [
         "An interval says where another run of the same command is expected to have"
         " its median, 19 times in 20. It is a bootstrap over plays and seconds, widened"
-        " by the noise floor: what plays of the same thing (A/A pairs, repetitions, the"
-        " variants of an arm without a decider) differ by beyond what their seconds"
-        " explain, all of the page together. Both runs have that noise, a floor of few"
-        " repeated plays counts more (Student's t), one wild pair counts two deviations"
-        " at most, and where nothing was drawn beyond a median, as at a time-out, it"
-        " stays.",
-        "",
-        f"Noise floor, one standard deviation of a play: {size} What a decider does"
-        " differently from play to play is only seen from n = 2 on; so are intervals of"
-        " counts without seconds, by their own plays.",
+        " by the scenario's noise floor: what plays of the same thing (A/A pairs,"
+        " repetitions, the variants of an arm without a decider) differ by beyond what"
+        " their seconds explain. Both runs have that noise, it is the larger the fewer"
+        " plays tell of it, one wild pair counts two deviations at most, and where"
+        " nothing was drawn beyond a median, as at a time-out, it stays. Where an"
+        " agent withdrew a knob to see whether it still helps, which is felt, the"
+        " interval holds the numbers with that question and without it: another run"
+        " may ask a second earlier, before the measured span begins.",
         "",
     ]
+
+
+def floor(noise: Mapping[str, Floor]) -> str:
+    """Say how large the noise floor of a scenario is."""
+    sizes = [
+        text.format(noise[name].sd * (100 if noise[name].logs else 1))
+        for name, text in NOISES.items()
+        if noise[name].pairs
+    ]
+    if not sizes:
+        return "noise floor: unknown, as nothing was played twice: no intervals"
+    pairs = sorted(floor.pairs for floor in noise.values() if floor.pairs)
+    return (
+        f"noise floor, at most, one standard deviation of a play: {', '.join(sizes)};"
+        f" known from {pairs[0]} to {pairs[-1]} repeated plays"
+    )
 
 
 def named(result: Result) -> str:

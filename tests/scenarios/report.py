@@ -262,9 +262,10 @@ def main() -> int:
         played = measures.boots_of(found)
         boots += [boot for _, boot in played]
         scenes.append((scene, measures.arms_of(scene, played)))
-    noise = measures.floors([(scene, arm) for scene, arms in scenes for arm in arms])
     results, rejected = [], []
     for scene, arms in scenes:
+        variants = [(one, some) for one, some in scenes if one.name == scene.name]
+        noise = measures.floors([(one, arm) for one, some in variants for arm in some])
         for phase in scene.phases:
             result = measures.result_of(scene, phase.name, arms, noise)
             try:
@@ -292,7 +293,11 @@ def section(result: Result) -> pages.Said:
     agents = [name for name in result.names() if result.of(name)[0].row["record"]]
     return pages.Said(
         aims=verdicts(result),
-        checks=[line for line in (noise(result), *honest(result)) if line],
+        checks=[
+            line
+            for line in (noise(result), pages.floor(result.noise), *honest(result))
+            if line
+        ],
         lost=[line for name in agents for line in lost(result, name)],
     )
 

@@ -10,6 +10,7 @@ since the few plays of one arm tell nothing of it (a random-effects model).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 DRAWS = 300
+MANY = 4000  # draws of a known distribution
 SEED = 1
 Z95 = 1.960  # two-sided 95 % of a normal
 # The other run's median has the same noise again: 95 % of the difference of two.
@@ -26,8 +28,11 @@ ITSELF = 0.025  # the same beyond Z95
 # Student's t, two-sided 95 %, by degrees of freedom; then its expansion.
 T95 = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 # A squared deviation counts as this at most, so that an arm with two minds does not
-# widen all; and what such squares of a normal are on average.
-CLIP, CLIPPED = Z95**2, 0.913
+# widen all.
+CLIP = Z95**2
+# A floor is as large as it can be without its pairs' being calmer than in so many of
+# all cases: of few pairs little is known, and that none differed may be luck.
+LUCK = 0.25
 
 # What a second holds: any value; the statistic of a play knows what to do with it.
 # It is given the seconds, and those that they are compared with where there are any.
@@ -69,6 +74,12 @@ class Interval:
     hi: float
     n: int
 
+    def reaching(self, other: Interval) -> Interval:
+        """Return this median, and an interval that holds another one as well."""
+        return Interval(
+            self.median, min(self.lo, other.lo), max(self.hi, other.hi), self.n
+        )
+
     def overlaps(self, other: Interval) -> bool:
         """Tell whether two intervals have something in common; unknown ones do."""
         known = not any(map(math.isnan, (self.lo, self.hi, other.lo, other.hi)))
@@ -96,8 +107,8 @@ def student(freedom: int) -> float:
 class Floor:
     """The noise floor: what plays of the same thing differ by beyond their seconds.
 
-    `sd`: one play's standard deviation, of logarithms where `logs`, else in the
-    metric's unit; `pairs`: the degrees of freedom that it is known with.
+    `sd`: what one play's standard deviation may well be, the larger the fewer
+    `pairs` it is known from; of logarithms where `logs`, else in the metric's unit.
     """
 
     sd: float
@@ -108,30 +119,39 @@ class Floor:
         """Return 95 % of a share of the variance; NaN where nothing was repeated."""
         if not self.pairs:
             return math.nan
-        return student(self.pairs) * self.sd * math.sqrt(share)
+        return Z95 * self.sd * math.sqrt(share)
 
 
 def floor(cells: Sequence[Sequence[Play]], logs: bool) -> Floor:
     """Return the noise floor of cells, each some plays of the same thing.
 
-    Chosen so that the differences between plays, each over what its seconds and the
-    floor explain, are as large as a normal's (Paule and Mandel's estimate, clipped);
-    0 where the seconds alone explain them.
+    The differences between plays, each over what its seconds and the floor explain,
+    are a normal's.  An estimate would be the floor with which they are as large as a
+    normal's are on average (Paule and Mandel); this one is the upper end of where it
+    may be (Q-profile), with which they are as large as in LUCK of all cases.
     """
     found = [one for plays in cells for one in _contrasts(plays, logs)]
     if not found:
         return Floor(math.nan, 0, logs)
     squares, known, times = np.array(found).T
+    calm = calmest(len(found))
 
     def too_small(variance: float) -> bool:
         explained = known + times * variance + 1e-18
-        return float(np.mean(np.minimum(squares / explained, CLIP))) > CLIPPED
+        return float(np.mean(np.minimum(squares / explained, CLIP))) > calm
 
-    low, high = 0.0, 2 * float(squares.max())
+    low, high = 0.0, float(squares.max()) / calm
     for _ in range(60 if too_small(0.0) else 0):
         middle = (low + high) / 2
         low, high = (middle, high) if too_small(middle) else (low, middle)
     return Floor(math.sqrt(low), len(found), logs)
+
+
+@functools.cache
+def calmest(count: int) -> float:
+    """Return what so many clipped squares of a normal are on average by good LUCK."""
+    squares = np.random.default_rng(SEED).standard_normal((MANY, count)) ** 2
+    return float(np.quantile(np.minimum(squares, CLIP).mean(axis=1), LUCK))
 
 
 def _contrasts(plays: Sequence[Play], logs: bool) -> list[tuple[float, float, float]]:

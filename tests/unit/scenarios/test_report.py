@@ -174,7 +174,28 @@ def test_arm_without_a_decider_is_the_same_in_every_variant(web, row_of, tmp_pat
             arms.append((scene, dataclasses.replace(arm, row={**one, **record})))
     floor = measures.floors(arms)["p99"]
     assert floor.pairs == 1  # the expert's; the model was told something else
-    assert floor.sd == pytest.approx(0.07, abs=0.01)
+    assert floor.sd == pytest.approx(0.07 / math.sqrt(0.1), abs=0.02)  # of one pair
+
+
+def test_each_share_of_the_cpu_has_a_noise_of_its_own(played):
+    result = played([ALONE, HURT, EXPERT], [ALONE, HURT, ("expert", 5.5, 14.0)])
+    assert result.noise["cpu build"].sd > 2 > result.noise["cpu shop"].sd
+
+
+def test_another_run_may_ask_before_its_span_begins(played, web, monkeypatch):
+    """Asking whether a knob still helps hurts; if it is measured, is chance."""
+    arms = played([ALONE, EXPERT, ("llm", 5.5, 9.0), ("llm", 5.6, 9.0)]).arms
+    noise = measures.floors([(web, arm) for arm in arms])
+    before = measures.result_of(web, "day", arms, noise).found["llm", "p99_ms"]
+    assert before.hi < 100
+    for arm in arms[2:]:
+        for request in arm.row["requests"]["shop"]:
+            if 3 <= request[0] < 6:
+                request[1] = 400.0
+    spans = {"llm": [(103.0, 106.0)]}
+    monkeypatch.setattr(measures, "withdrawals", lambda arm: spans.get(arm.name, []))
+    found = measures.result_of(web, "day", arms, noise).found["llm", "p99_ms"]
+    assert found.median == before.median and found.lo == before.lo and found.hi >= 400
 
 
 def test_figure_is_drawn(played, tmp_path):
