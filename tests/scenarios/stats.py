@@ -80,6 +80,10 @@ class Interval:
             self.median, min(self.lo, other.lo), max(self.hi, other.hi), self.n
         )
 
+    def at_most(self, limit: float) -> Interval:
+        """Return this with no end above what can be measured."""
+        return Interval(self.median, self.lo, min(self.hi, limit), self.n)
+
     def overlaps(self, other: Interval) -> bool:
         """Tell whether two intervals have something in common; unknown ones do."""
         known = not any(map(math.isnan, (self.lo, self.hi, other.lo, other.hi)))

@@ -214,3 +214,11 @@ def test_machine_that_stalls_all_the_time_measures_nothing(stalling, web):
     result = stalling({ALONE: [], HURT: [2, 4, 6, 8]})
     with pytest.raises(measures.Rejected, match="stalled in 8 of 10 seconds"):
         measures.check(web, result)
+
+
+def test_no_interval_ends_above_the_time_out(played):
+    result = played([ALONE, HURT, EXPERT], [ALONE, HURT, ("expert", 300.0, 8.0)])
+    found = {key: result.found["expert", key] for key in ("p99_ms", "isolation")}
+    assert found["p99_ms"].hi == 2000 and found["p99_ms"].lo < found["p99_ms"].median
+    alone = result.found["alone", "p99_ms"].median
+    assert found["isolation"].hi == pytest.approx(2000 / alone, rel=0.1)
