@@ -220,5 +220,8 @@ def test_no_interval_ends_above_the_time_out(played):
     result = played([ALONE, HURT, EXPERT], [ALONE, HURT, ("expert", 300.0, 8.0)])
     found = {key: result.found["expert", key] for key in ("p99_ms", "isolation")}
     assert found["p99_ms"].hi == 2000 and found["p99_ms"].lo < found["p99_ms"].median
-    alone = result.found["alone", "p99_ms"].median
-    assert found["isolation"].hi == pytest.approx(2000 / alone, rel=0.1)
+    least = result.found["alone", "p99_ms"].lo
+    assert found["isolation"].hi == pytest.approx(2000 / least)
+    # What alone is, may be less in another run.
+    default = result.found["default", "isolation"]
+    assert default.hi > default.median
