@@ -82,6 +82,7 @@ class Interval:
 
     def at_most(self, limit: float) -> Interval:
         """Return this with no end above what can be measured."""
+        limit = max(limit, self.median)
         return Interval(self.median, self.lo, min(self.hi, limit), self.n)
 
     def overlaps(self, other: Interval) -> bool:

@@ -222,6 +222,6 @@ def test_no_interval_ends_above_the_time_out(played):
     assert found["p99_ms"].hi == 2000 and found["p99_ms"].lo < found["p99_ms"].median
     least = result.found["alone", "p99_ms"].lo
     assert found["isolation"].hi == pytest.approx(2000 / least)
-    # What alone is, may be less in another run.
+    # The default's median is a time-out, and above what its divisor would allow.
     default = result.found["default", "isolation"]
-    assert default.hi > default.median
+    assert default.hi == default.median
