@@ -253,7 +253,7 @@ def calm(arm: Arm) -> Arm:
     """Return an arm without the seconds in which a knob was withdrawn."""
     gone = withdrawals(arm)
     return dataclasses.replace(
-        arm, seconds=[one for one in arm.seconds if not _in(gone, one.start_s)]
+        arm, seconds=[one for one in arm.seconds if not touches(gone, one.start_s)]
     )
 
 
@@ -266,13 +266,13 @@ def asked(arm: Arm) -> Arm:
     requests = arm.row["requests"][arm.row["protected"]]
     before = []
     for start in range(int(arm.row["start_s"] - begin)):
-        if _in(gone, begin + start):
+        if touches(gone, begin + start):
             ms = [ms for _, ms, _ in _within(requests, start, start + 1)]
             before.append(Second(ms, len(ms), {}, {}, begin + start))
     return dataclasses.replace(arm, seconds=[*before, *arm.seconds])
 
 
-def _in(spans: Sequence[tuple[float, float]], start_s: float) -> bool:
+def touches(spans: Sequence[tuple[float, float]], start_s: float) -> bool:
     """Tell whether a second touches one of these spans."""
     return any(start < start_s + 1 and end > start_s for start, end in spans)
 

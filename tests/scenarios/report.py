@@ -21,7 +21,7 @@ import measures
 import pages
 import stats
 from measures import Rejected, Result
-from scene import read
+from scene import Scene, read
 
 ROOT = Path(__file__).resolve().parents[2]
 AIM_ISOLATION = 1.2  # protected p99 over p99 alone, at most
@@ -233,8 +233,7 @@ def bad_seconds(result: Result, arm: str) -> tuple[int, int]:
         for second in play.seconds:
             if stats.percentile(second.ms, 0.99) > result.scene.slo_ms:
                 bad += 1
-                start = second.start_s
-                gone += any(a < start + 1 and b > start for a, b in spans)
+                gone += measures.touches(spans, second.start_s)
     return bad, gone
 
 
@@ -262,10 +261,13 @@ def main() -> int:
         played = measures.boots_of(found)
         boots += [boot for _, boot in played]
         scenes.append((scene, measures.arms_of(scene, played)))
+    by_name: dict[str, list[tuple[Scene, measures.Arm]]] = defaultdict(list)
+    for scene, arms in scenes:
+        by_name[scene.name] += [(scene, arm) for arm in arms]
+    noises = {name: measures.floors(played) for name, played in by_name.items()}
     results, rejected = [], []
     for scene, arms in scenes:
-        variants = [(one, some) for one, some in scenes if one.name == scene.name]
-        noise = measures.floors([(one, arm) for one, some in variants for arm in some])
+        noise = noises[scene.name]
         for phase in scene.phases:
             result = measures.result_of(scene, phase.name, arms, noise)
             try:

@@ -6,6 +6,7 @@ Times are CLOCK_MONOTONIC seconds, as the lab's are.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections import Counter
@@ -118,6 +119,7 @@ def inferring(path: Path) -> list[Span]:
         ]
 
 
+@functools.cache  # asked again for every number that leaves them out
 def withdrawn(path: Path, begin_s: float, end_s: float) -> list[Span]:
     """Return when fewer knobs were held than just before: withdrawals, and why not.
 
