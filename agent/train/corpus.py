@@ -40,14 +40,14 @@ def packages(lists: Path = LISTS) -> list[Program]:
     """Return every package of the lists, once; needs `apt-get update` before.
 
     Long descriptions are there where the update was told to fetch English ones.
+    Of a package in several lists the first counts, by the lists' names.
     """
     found: dict[str, Program] = {}
     known = by_reading()
-    about = {
-        fields["Package"]: fields.get("Description-en", "")
-        for path in lists.glob("*_Translation-en*")
-        for fields in stanzas(read_list(path))
-    }
+    about: dict[str, str] = {}
+    for path in sorted(lists.glob("*_Translation-en*")):
+        for fields in stanzas(read_list(path)):
+            about.setdefault(fields["Package"], fields.get("Description-en", ""))
     for path in sorted(lists.glob("*_Packages*")):
         for fields in stanzas(read_list(path)):
             if fields["Package"] not in found:

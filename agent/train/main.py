@@ -10,14 +10,16 @@ import os
 import random
 from pathlib import Path
 
+import msgspec
 import torch
 
 from train import wordings
 from train.corpus import LISTS, packages
 from train.data import EASY, batches
+from train.guess import fine_tuned, guessed
 from train.meaning import meanings
 from train.model import Model, Shape
-from train.split import Pool, pool, save_known, template_words
+from train.split import Guessed, Pool, pool, save_known, template_words
 from train.synonyms import WordNet, fitting
 from train.tasks import Source, sample_lines, situation
 from train.teacher import Teacher, near_words
@@ -67,6 +69,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--whole", action="store_true", help="read questions whole")
     parser.add_argument("--lists", type=Path, default=LISTS, help="of packages")
     parser.add_argument("--wordnet", type=Path, help="folder of its database")
+    parser.add_argument(
+        "--guesses", action="store_true", help="roles by the fine-tuned teacher too"
+    )
     parser.add_argument("--muon-rate", type=float)
     parser.add_argument("--adam-rate", type=float)
     parser.add_argument("--export", type=Path, help="where the GGUF goes")
@@ -118,6 +123,16 @@ def with_synonyms(path: Path, side: Pool, wordnet: Path, seed: int) -> Pool:
     return dataclasses.replace(side, synonyms=json.loads(path.read_text()))
 
 
+def with_guesses(path: Path, side: Pool, seed: int) -> Pool:
+    """Return the pool with the teacher's guesses of roles, made on first use."""
+    if not path.exists():
+        teacher = fine_tuned([p for p in side.labelled if p.read], seed)
+        made = guessed(teacher, side.unlabelled, seed)
+        path.write_text(json.dumps(dataclasses.asdict(made)))
+    found = msgspec.json.decode(path.read_bytes(), type=Guessed)
+    return dataclasses.replace(side, guessed=found)
+
+
 def main() -> None:
     args = arguments()
     torch.set_num_threads(args.threads)
@@ -127,6 +142,8 @@ def main() -> None:
     if args.wordnet:
         at = args.out / "synonyms.json"
         side = with_synonyms(at, side, args.wordnet, args.seed)
+    if args.guesses:
+        side = with_guesses(args.out / "guesses.json", side, args.seed)
     torch.manual_seed(args.seed)
     run = Run(
         args.out,
@@ -151,6 +168,7 @@ def main() -> None:
 
             some = {x for words in side.synonyms.values() for x in words}
             some |= set(usual(p.synopsis for p in [*side.labelled, *side.unlabelled]))
+            some |= set(usual(" ".join(p.about) for p in side.labelled))
             words = sorted(some.union(listed_words(LISTED)))
             model, tokens = with_words(model, tokens, words, at)
     else:

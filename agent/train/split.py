@@ -15,6 +15,15 @@ from vagus.decide.prompt import plain
 
 
 @dataclass(frozen=True, slots=True)
+class Guessed:
+    """Programs that nobody read, and how likely each role is for them."""
+
+    programs: Sequence[Program]
+    roles: Sequence[str]
+    shares: Sequence[Sequence[float]]  # of each program, of each role
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """What training draws from."""
 
@@ -23,6 +32,7 @@ class Pool:
     by_role: dict[str, list[Program]]
     package_names: Sequence[str]
     synonyms: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    guessed: Guessed | None = None
 
 
 def pool(programs: list[Program], out: bool) -> Pool:

@@ -28,36 +28,42 @@ LONGEST = 64  # tokens of a text
 class Teacher:
     """Texts -> vectors of what they mean."""
 
-    def __init__(self) -> None:
-        """Load the weights; SystemExit says what is missing."""
+    def __init__(self, longest: int = LONGEST) -> None:
+        """Load the weights; SystemExit says what is missing.
+
+        longest: tokens of a text that are read.
+        """
         spec = importlib.util.find_spec(PACKAGE)
         if spec is None or spec.origin is None:
             raise SystemExit(f"training needs {PACKAGE}: install the extra [train]")
         folder = Path(spec.origin).parent / "model"
         self.weights = load_file(folder / "model.safetensors")
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self.tokenizer.enable_truncation(LONGEST)
+        self.tokenizer.enable_truncation(longest)
         self.tokenizer.no_padding()
 
     @torch.no_grad()
     def vectors(self, texts: Sequence[str], batch: int = 256) -> torch.Tensor:
         """Return unit vectors (N, C): what each text means as a whole."""
         out = torch.zeros(len(texts), WIDTH)
-        encoded = self.tokenizer.encode_batch(list(texts))
-        order = sorted(range(len(texts)), key=lambda i: len(encoded[i].ids))
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         for start in range(0, len(order), batch):
             rows = order[start : start + batch]
-            width = max(len(encoded[i].ids) for i in rows)
-            ids = torch.zeros(len(rows), width, dtype=torch.long)
-            real = torch.zeros(len(rows), width)
-            for row, i in enumerate(rows):
-                n = len(encoded[i].ids)
-                ids[row, :n] = torch.tensor(encoded[i].ids)
-                real[row, :n] = 1.0
-            states = self._states(ids, real)
-            mean = (states * real[..., None]).sum(1) / real.sum(1, keepdim=True)
-            out[rows] = F.normalize(mean, dim=-1)
+            out[rows] = F.normalize(self.means([texts[i] for i in rows]), dim=-1)
         return out
+
+    def means(self, texts: Sequence[str]) -> torch.Tensor:
+        """Return vectors (N, C) as they come, with what a gradient needs."""
+        encoded = self.tokenizer.encode_batch(list(texts))
+        width = max(len(one.ids) for one in encoded)
+        ids = torch.zeros(len(texts), width, dtype=torch.long)
+        real = torch.zeros(len(texts), width)
+        for row, one in enumerate(encoded):
+            n = len(one.ids)
+            ids[row, :n] = torch.tensor(one.ids)
+            real[row, :n] = 1.0
+        states = self._states(ids, real)
+        return (states * real[..., None]).sum(1) / real.sum(1, keepdim=True)
 
     @torch.no_grad()
     def static(self, texts: Sequence[str]) -> torch.Tensor:
