@@ -28,7 +28,6 @@ from vagus.flow import Identity, Resource
 KNOWN = 0.85  # share of identity cards with a package
 PLACED, TOLD = 0.85, 0.7  # of them, with its section; with its long description
 HEARD = 0.8  # share of its sentences that are there then
-GUESSED = 0.6  # share of role draws whose role was guessed, where there are guesses
 HOW = 0.06  # share of situations of which it is asked what follows, not who is who
 ASKED = 2  # workloads of a situation that it is asked about
 AGAIN = 2  # times that a sample is shown
@@ -107,26 +106,10 @@ def identity(rng: random.Random, p: Program) -> Identity:
 
 
 def role_sample(tokens: Tokens, rng: random.Random, pool: Pool) -> Sample:
-    program, role = with_role(rng, pool)
+    program, role = pool.with_role(rng)
     form = role_form(identity(rng, program))
     answers = {"role": f"<{role}>", "time": f"<{time_of(role)}>"}
     return weighted(tokens, form, answers)
-
-
-def with_role(rng: random.Random, pool: Pool) -> tuple[Program, str]:
-    """Return a program and its role: one that was read, or one that was guessed.
-
-    A guess is drawn as it is likely, so that over many draws all of it is learned.
-    """
-    if pool.guessed and rng.random() < GUESSED:
-        i = rng.randrange(len(pool.guessed.programs))
-        (role,) = rng.choices(pool.guessed.roles, pool.guessed.shares[i])
-        return pool.guessed.programs[i], role
-    if rng.random() < 0.5:
-        program = rng.choice(pool.labelled)
-    else:
-        program = rng.choice(pool.by_role[rng.choice(list(pool.by_role))])
-    return program, program.role
 
 
 def text_sample(tokens: Tokens, rng: random.Random, pool: Pool) -> Sample:

@@ -31,7 +31,7 @@ EPOCHS = 4
 BATCH = 32
 RATE, HEAD_RATE = 1e-4, 3e-3
 DECAY = 0.01
-WARM = 100  # steps
+WARM = 0.06  # share of the steps
 DROPPED = 0.1  # of a vector
 SMOOTH = 0.05  # of a label
 LONGEST, MUCH = 96, 420  # tokens and characters of a card
@@ -100,7 +100,7 @@ def fine_tuned(programs: Sequence[Program], seed: int) -> Guesser:
     opt = torch.optim.AdamW(groups, weight_decay=DECAY)
     steps = EPOCHS * -(-len(programs) // BATCH)
     down = torch.optim.lr_scheduler.LambdaLR(
-        opt, lambda step: min(1.0, (step + 1) / WARM) * max(0.02, 1 - step / steps)
+        opt, lambda step: min((step + 1) / steps / WARM, 1 - step / steps)
     )
     start, lost = time.monotonic(), 0.0
     for step, some in enumerate(_batches(programs, rng), 1):

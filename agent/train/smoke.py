@@ -19,11 +19,12 @@ import torch
 from train.corpus import packages
 from train.data import batches, stance_answers, weighted
 from train.export import export, file_name, tensors, weights
+from train.guess import fine_tuned
 from train.lexicon import with_words
 from train.main import knowledge, vocabulary
 from train.model import Model, Shape
 from train.onward import taken_up
-from train.split import pool
+from train.split import Pool, pool
 from train.tasks import Source, situation
 from train.tokens import Tokens
 from train.train import Run, load, train
@@ -34,6 +35,8 @@ STEPS = 120
 LOSS_BOUND = 3.0  # nats a blank after so many steps; it begins above 7
 FORMS = 12
 BLEND = 0.7  # of the way from the middle of the run to its end
+GUESSES = 96  # programs that the teacher is fine-tuned on
+GUESSES_RIGHT = 0.8  # of them, of two roles
 CLEAR = 0.2  # by which the best logit leads: nearer ones may change places in f16
 
 
@@ -60,10 +63,21 @@ def main() -> None:
     check_onward(model, tokens, args.out)
     check_words(model, tokens, args.out)
     check_blend(model, args.out)
+    check_guesses(side)
     loss = json.loads((args.out / "last.json").read_text())["loss"]
     if not loss < LOSS_BOUND:
         raise SystemExit(f"the loss is {loss:.3f}, not under {LOSS_BOUND}")
     print(f"loss {loss:.3f}, {time.monotonic() - start:.0f} s")
+
+
+def check_guesses(side: Pool) -> None:
+    """Exit unless the fine-tuned teacher tells two roles apart."""
+    some = [p for p in side.labelled if p.role in ("game", "build")][:GUESSES]
+    guesser = fine_tuned(some, 1)
+    best = guesser.shares(some).argmax(-1).tolist()
+    right = sum(guesser.roles[i] == p.role for i, p in zip(best, some, strict=True))
+    if right < GUESSES_RIGHT * len(some):
+        raise SystemExit(f"the teacher guesses {right} of {len(some)} roles right")
 
 
 def check_onward(model: Model, tokens: Tokens, out: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from train import wordings, wordings_wide, wordings_zh, wordings_zh_wide
 from train.corpus import LISTS, Program, is_held, names, packages
 from train.tasks import WISHES, wishes
 from vagus.decide.prompt import plain
+
+GUESSED = 0.6  # share of role draws whose role was guessed, where there are guesses
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,21 @@ class Pool:
     package_names: Sequence[str]
     synonyms: Mapping[str, Sequence[str]] = field(default_factory=dict)
     guessed: Guessed | None = None
+
+    def with_role(self, rng: random.Random) -> tuple[Program, str]:
+        """Draw a program and its role: one that was read, or one that was guessed.
+
+        A guess is drawn as it is likely, so that over many draws all of it is learned.
+        """
+        if self.guessed and rng.random() < GUESSED:
+            i = rng.randrange(len(self.guessed.programs))
+            (role,) = rng.choices(self.guessed.roles, self.guessed.shares[i])
+            return self.guessed.programs[i], role
+        if rng.random() < 0.5:
+            program = rng.choice(self.labelled)
+        else:
+            program = rng.choice(self.by_role[rng.choice(list(self.by_role))])
+        return program, program.role
 
 
 def pool(programs: list[Program], out: bool) -> Pool:

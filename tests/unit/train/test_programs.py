@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Roles decided by reading, and wishes kept as text: every line is as it should be."""
 
+import dataclasses
+import random
 import re
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from train import wordings, wordings_zh
 from train.corpus import Program, packages, read_program
 from train.programs import READ, USUAL, by_reading
-from train.split import pool
+from train.split import GUESSED, Guessed, pool
 from train.tasks import KINDS, wishes
 from vagus.policy.roles import NAMES
 
@@ -38,6 +40,33 @@ def test_who_was_read_to_have_no_role_is_not_guessed_at():
     sides = [pool([*some, *rest], out=held) for held in (False, True)]
     assert sorted(p.package for side in sides for p in side.unlabelled) == sorted(names)
     assert not any(p.read for side in sides for p in side.unlabelled)
+
+
+def test_guesses_are_drawn_as_they_are_likely_beside_what_was_read():
+    read = Program("read", "one", "", "scan", read=True)
+    unread = Program("unread", "two", "", "", read=False)
+    guesses = Guessed([unread], ["game", "build"], [[0.25, 0.75]])
+    side = dataclasses.replace(pool([read], out=False), guessed=guesses)
+    rng = random.Random(1)
+    drawn = [side.with_role(rng) for _ in range(4000)]
+    shares = {
+        role: sum(one == (p, role) for one in drawn) / len(drawn)
+        for p, role in ((read, "scan"), (unread, "game"), (unread, "build"))
+    }
+    wanted = {"scan": 1 - GUESSED, "game": GUESSED / 4, "build": GUESSED * 3 / 4}
+    assert shares == pytest.approx(wanted, abs=0.03)
+    alone = dataclasses.replace(side, guessed=None)
+    assert {alone.with_role(rng) for _ in range(50)} == {(read, "scan")}
+
+
+def test_of_a_package_in_two_lists_the_first_counts(tmp_path):
+    for name, told in (("a", "tells of one thing"), ("b", "tells quite another thing")):
+        (tmp_path / f"{name}_Packages").write_text(f"Package: x\nDescription: {name}\n")
+        (tmp_path / f"{name}_i18n_Translation-en").write_text(
+            f"Package: x\nDescription-en: {name}\n It {told}.\n"
+        )
+    (found,) = packages(tmp_path)
+    assert (found.synopsis, found.about) == ("a", ("It tells of one thing.",))
 
 
 def test_a_description_is_told_in_sentences_beside_the_synopsis(tmp_path):
