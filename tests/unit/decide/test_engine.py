@@ -64,9 +64,11 @@ def test_one_at_a_time_in_order_and_urgent_first():
     order = []
     with Engine() as engine:
         fill_now(engine, FORM)  # loaded
+        os.kill(engine.state().pid, signal.SIGSTOP)  # until all are asked
         for name in "ab":
             engine.submit(FORM, 5000, lambda _, name=name: order.append(name))
         engine.submit(FORM, 5000, lambda _: order.append("urgent"), urgent=True)
+        os.kill(engine.state().pid, signal.SIGCONT)
         end = time.monotonic() + 20
         while len(order) < 3 and time.monotonic() < end:
             engine.pump()
