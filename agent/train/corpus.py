@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +30,8 @@ class Program:
     package: str
     family: str
     synopsis: str
-    role: str  # "" where it has none of ours, or nothing tells
-    read: bool  # the role, or that there is none, was decided by reading
+    role: str  # "" where it has none of ours, or nobody read it
+    read: bool  # its role, or that it has none, was decided by reading
     section: str = ""  # of the distribution, without its area
     about: tuple[str, ...] = ()  # sentences of its long description
 
@@ -86,19 +86,15 @@ def stanzas(text: str) -> Iterator[dict[str, str]]:
 def read_program(
     fields: Mapping[str, str], known: Mapping[str, str], description: str = ""
 ) -> Program:
-    """Return a package with its role: as it was read, else as its tags say.
+    """Return a package with its role, if somebody read it.
 
     `description`: the long one, which begins with the synopsis.
     """
     package = fields["Package"]
     family = fields.get("Source", package).split(" ")[0]
     synopsis = fields.get("Description", "").split("\n")[0]
-    tags = frozenset(fields.get("Tag", "").replace(",", " ").split())
     section = fields.get("Section", "").rpartition("/")[2]
-    role = known.get(package)
-    read = role is not None
-    if role is None:
-        role = role_of(tags, section, synopsis, package)
+    role, read = known.get(package, ""), package in known
     about = sentences(description.removeprefix(synopsis))
     return Program(package, family, synopsis, role, read, section, about)
 
@@ -119,92 +115,3 @@ def names(programs: list[Program], out: bool, taken: frozenset[str]) -> list[str
         and not p.package.startswith(("lib", "python3-", "golang-", "node-", "r-"))
         and not set(plain(p.package, 24).split()) & taken
     ]
-
-
-# -- roles from debtags ------------------------------------------------------------
-
-Test = Callable[[frozenset[str], str, str], bool]
-
-
-def role_of(tags: frozenset[str], section: str, synopsis: str, package: str) -> str:
-    """Return the role that a package's tags tell, or ''."""
-    if "role::program" not in tags or re.search(
-        r"-(doc|dev|dbg|data|common|plugin\w*|examples)$|^lib", package
-    ):
-        return ""
-    words = f" {synopsis.lower()} "
-    return next((role for role, test in RULES if test(tags, section, words)), "")
-
-
-def tag(*names: str) -> Test:
-    return lambda tags, _section, _words: any(name in tags for name in names)
-
-
-def both(*names: str) -> Test:
-    return lambda tags, _section, _words: all(name in tags for name in names)
-
-
-def says(pattern: str, *needed: str) -> Test:
-    """Tell whether the synopsis says so and the package has one of the tags."""
-    find = re.compile(pattern)
-    return lambda tags, _section, words: bool(
-        find.search(words) and (not needed or any(name in tags for name in needed))
-    )
-
-
-DAEMON = ("interface::daemon", "network::server", "network::service")
-RULES: tuple[tuple[str, Test], ...] = (
-    ("game", tag("use::gameplaying")),
-    ("backup", tag("admin::backup")),
-    ("backup", says(r"\bback-?ups?\b")),
-    ("scan", says(r"anti-?virus|virus scan|rootkit|malware|vulnerability scan")),
-    (
-        "update",
-        says(r"(package|system) (manage|update|upgrade)|upgrade tool|unattended"),
-    ),
-    ("transcode", says(r"transcod|encoder|(video|audio|dvd|cd) (conver|ripp|encod)")),
-    ("browser", says(r"\bweb browser\b|www browser")),
-    ("container", tag("admin::virtualization", "hardware::emulation")),
-    ("container", says(r"\bcontainers?\b (runtime|engine|manage)|hypervisor|emulator")),
-    ("queue", says(r"message (broker|queue)|\bmqtt\b|caching system|object cach")),
-    ("database", says(r"database server|(sql|database) (server|engine)|nosql|dbms")),
-    ("proxy", says(r"\bproxy|proxies|load balanc", *DAEMON, "use::proxying")),
-    ("network", tag("network::vpn", "network::routing", "network::firewall")),
-    ("network", both("protocol::dns", "interface::daemon")),
-    ("network", both("protocol::dhcp", "interface::daemon")),
-    ("network", says(r"\b(vpn|dns|dhcp|ntp|radius|router|ssh)\b", *DAEMON)),
-    ("mail", tag("mail::transport-agent")),
-    ("mail", says(r"\b(mail|smtp|imap|pop3)\b.*(server|daemon|transport|deliver)")),
-    ("files", says(r"(file|nfs|smb|ftp|storage) (server|system|daemon)", *DAEMON)),
-    ("web", tag("web::server", "web::application", "web::wiki", "web::blog")),
-    ("web", says(r"\b(web|http|https) (server|application|service)|wsgi|fastcgi")),
-    (
-        "vision",
-        says(r"surveillance|object detection|camera (monitor|software)|motion det"),
-    ),
-    ("learn", says(r"machine learning|deep learning|neural network|classifier")),
-    (
-        "control",
-        says(r"home automation|\bplc\b|\brobot|industrial|smart ?home|fieldbus"),
-    ),
-    ("monitor", tag("admin::monitoring", "use::monitor")),
-    ("index", says(r"\bindex(er|ing)\b|full.?text search|log (analy|rotat|digest)")),
-    ("index", tag("security::log-analyzer")),
-    ("sync", tag("use::synchronizing", "use::downloading")),
-    ("sync", says(r"mirror|synchroni[sz]|download|torrent")),
-    ("build", tag("devel::compiler", "devel::buildtools")),
-    ("build", says(r"compiler|build (system|tool|automation)|continuous integration")),
-    ("media", tag("use::playing", "sound::player", "sound::mixer", "sound::midi")),
-    ("media", says(r"\b(player|softphone|video call|voip client|synthesi[sz]er)\b")),
-    ("editor", tag("devel::editor", "devel::ide", "office::wordprocessor")),
-    ("editor", says(r"\b(text editor|word processor|spreadsheet|editor|ide)\b")),
-    ("terminal", says(r"terminal emulator|terminal multiplexer|\bshell\b(?! script)")),
-    ("desktop", tag("x11::window-manager", "x11::display-manager", "x11::applet")),
-    ("desktop", says(r"window manager|desktop (environment|shell|panel)|compositor")),
-    ("compute", both("interface::commandline", "field::physics")),
-    ("compute", both("interface::commandline", "field::biology:bioinformatics")),
-    ("compute", tag("use::simulating", "science::modelling", "science::calculation")),
-    ("compute", says(r"\bsimulat(or|ion)|solver|molecular dynamics|numerical")),
-    ("system", tag("admin::boot", "admin::power-management", "use::login")),
-    ("system", says(r"\b(init system|device manager|login manager|system daemon)\b")),
-)

@@ -164,15 +164,19 @@ def role_scores(filler: Filler, programs: Sequence[Program]) -> Scores:
     Cards are as on a machine that has the package; `by_synopsis`, with nothing of it
     but the synopsis.
     """
-    read = [one for one in programs if one.read]  # tags are often wrong
-    cards = [card_of(one) for one in read]
+    cards = [card_of(one) for one in programs]
     bare = [msgspec.structs.replace(c, section="", description="") for c in cards]
     whole, short = (
-        [_role_right(filler, c, one.role) for c, one in zip(some, read, strict=True)]
+        [
+            _role_right(filler, c, one.role)
+            for c, one in zip(some, programs, strict=True)
+        ]
         for some in (cards, bare)
     )
     usual = [
-        role for one, (role, _) in zip(read, whole, strict=True) if one.package in USUAL
+        role
+        for one, (role, _) in zip(programs, whole, strict=True)
+        if one.package in USUAL
     ]
     return {
         "held_out_programs": _share(role for role, _ in whole),
@@ -180,7 +184,7 @@ def role_scores(filler: Filler, programs: Sequence[Program]) -> Scores:
         "by_synopsis": _share(role for role, _ in short),
         "time_by_synopsis": _share(sense for _, sense in short),
         "usual_programs": _share(usual),
-        "programs": len(read),
+        "programs": len(programs),
         "usual": len(usual),
         "chance": round(1 / len(role_names()), 4),
     }

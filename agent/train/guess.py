@@ -148,10 +148,7 @@ def guessed(guesser: Guesser, unread: Sequence[Program], seed: int) -> Guessed:
 def main() -> None:
     """Print the shares of held-out roles and time senses that are guessed right."""
     programs = packages(Path(sys.argv[1]) if sys.argv[1:] else LISTS)
-    ours, out = (
-        [p for p in pool(programs, out=held).labelled if p.read]
-        for held in (False, True)
-    )
+    ours, out = (pool(programs, out=held).labelled for held in (False, True))
     guesser = fine_tuned(ours, 1)
     best = guesser.shares(out).argmax(-1).tolist()
     said = [(guesser.roles[i], p.role) for i, p in zip(best, out, strict=True)]

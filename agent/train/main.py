@@ -126,7 +126,7 @@ def with_synonyms(path: Path, side: Pool, wordnet: Path, seed: int) -> Pool:
 def with_guesses(path: Path, side: Pool, seed: int) -> Pool:
     """Return the pool with the teacher's guesses of roles, made on first use."""
     if not path.exists():
-        teacher = fine_tuned([p for p in side.labelled if p.read], seed)
+        teacher = fine_tuned(side.labelled, seed)
         made = guessed(teacher, side.unlabelled, seed)
         path.write_text(json.dumps(dataclasses.asdict(made)))
     found = msgspec.json.decode(path.read_bytes(), type=Guessed)

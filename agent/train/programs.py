@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Programs whose role was decided by reading, not by tags: package -> role.
+"""Programs whose role was decided by reading: package -> role.
 
-The usual ones are listed here; `roles.tsv` has some six thousand others, each read on
-its own by its section and synopsis.  Its role "-" means: none of ours.
+The usual ones are listed here; `roles.tsv` has some sixteen thousand others, each read
+on its own by what its package says of it.  Its role "-" means: none of ours.
 """
 
 from __future__ import annotations

@@ -58,9 +58,9 @@ def pool(programs: list[Program], out: bool) -> Pool:
     side = [p for p in programs if is_held(p.family) is out]
     labelled = [p for p in side if p.role]
     by_role: dict[str, list[Program]] = {}
-    for p in labelled:  # what was read counts more
-        by_role.setdefault(p.role, []).extend([p] * (3 if p.read else 1))
-    rest = [p for p in side if not p.role and not p.read]
+    for p in labelled:
+        by_role.setdefault(p.role, []).append(p)
+    rest = [p for p in side if not p.read]
     return Pool(labelled, rest, by_role, names(programs, out, template_words()))
 
 

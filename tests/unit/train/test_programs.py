@@ -25,11 +25,10 @@ def test_every_line_is_a_program_once_and_a_role_of_ours():
 
 @pytest.mark.parametrize(
     ("known", "role", "read"),
-    [({}, "game", False), ({"rogue": "scan"}, "scan", True), ({"rogue": ""}, "", True)],
+    [({}, "", False), ({"rogue": "scan"}, "scan", True), ({"rogue": ""}, "", True)],
 )
-def test_what_was_read_overrules_tags(known, role, read):
-    fields = {"Package": "rogue", "Tag": "role::program, use::gameplaying"}
-    program = read_program(fields, known)
+def test_only_who_was_read_has_a_role(known, role, read):
+    program = read_program({"Package": "rogue", "Tag": "use::gameplaying"}, known)
     assert (program.role, program.read) == (role, read)
 
 
