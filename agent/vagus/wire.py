@@ -157,6 +157,7 @@ class Wiring:
             mode=mode,
             yield_share_pct=yield_pct,
             engine=engine.stat().st_ino if engine else 0,
+            is_late=lambda: self.engine is not None and self.engine.late,
             options=options.sched,
             cgroups=options.cgroups,
             sysfs=options.sysfs / "kernel/sched_ext",

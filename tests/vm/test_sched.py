@@ -173,6 +173,25 @@ def test_hierarchy_is_kept(groups: Callable[[str], Path], load: Path) -> None:
 
 
 @needs
+def test_the_engine_yields_until_its_answer_is_late(
+    groups: Callable[[str], Path], load: Path
+) -> None:
+    """Beside somebody who is protected and takes all there is."""
+    shop, engine = groups("shop"), groups("engine")
+    is_late, held = False, [stance("shop", Act.PROTECT, 3)]
+    sched = SchedExt(OBJECT, engine=engine.stat().st_ino, is_late=lambda: is_late)
+    with sched, hogs(load, shop, engine):
+        assert sched.hold(held, ids(shop), TTL_MS, MYSELF)
+        assert shares(shop, engine, seconds=3)[1] < 0.05
+        is_late = True
+        assert sched.hold(held, ids(shop), TTL_MS, MYSELF)
+        assert shares(shop, engine, seconds=3)[1] == pytest.approx(1 / 11, abs=0.03)
+        is_late = False
+        assert sched.hold(held, ids(shop), TTL_MS, MYSELF)
+        assert shares(shop, engine, seconds=3)[1] < 0.05
+
+
+@needs
 def test_equals_are_equal(groups: Callable[[str], Path], load: Path) -> None:
     """Jain's index over 16 in one cgroup; 1 is perfect, 1/16 the worst."""
     group = groups("a")

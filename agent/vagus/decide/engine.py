@@ -28,6 +28,7 @@ MODELS = Path(__file__).parent.parent / "models"
 SHIPPED = MODELS / "vagus.gguf"
 START_MS = 60_000  # to load a model; a slow disk is no reason to give up
 QUEUE = 64  # requests; beyond it the caller is told at once
+LATE_S = 1.0  # an answer takes a tenth of that where the engine gets its share
 RESTARTS = 5  # in a row without an answer, then the engine stays down
 
 
@@ -107,7 +108,7 @@ class Engine:
         self._settle = settle
         self._queue: deque[_Job] = deque()
         self._now: _Job | None = None
-        self._due = 0.0
+        self._due = self._asked_s = 0.0
         self._input = b""
         self._hello: Hello | None = None
         self._calls = self._missed = self._failed = self._starts = self._ids = 0
@@ -180,6 +181,11 @@ class Engine:
     def busy(self) -> bool:
         """Tell whether something is being answered or waits."""
         return self._now is not None or bool(self._queue)
+
+    @property
+    def late(self) -> bool:
+        """Tell whether a question has been open for longer than it should be."""
+        return self._now is not None and self._clock() - self._asked_s > LATE_S
 
     def state(self) -> EngineState:
         """Return counters."""
@@ -259,8 +265,8 @@ class Engine:
     def _ask(self, job: _Job) -> None:
         job.form = job.asked(self.native) if callable(job.asked) else job.asked
         payload = msgspec.json.encode(Request(job.id, job.form))
-        self._now = job
-        self._due = self._clock() + job.deadline_ms / 1e3
+        self._now, self._asked_s = job, self._clock()
+        self._due = self._asked_s + job.deadline_ms / 1e3
         try:
             self._peer.sendall(LENGTH.pack(len(payload)) + payload)
         except OSError as error:  # gone, or so stuck that its buffer is full

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from vagus.decide.engine import SHIPPED, Engine, Filled, fill_now
+from vagus.decide.engine import LATE_S, SHIPPED, Engine, Filled, fill_now
 from vagus.decide.grammar import Blank, Fresh, Text, valid
 from vagus.decide.prompt import Card, role_form, stance_form
 from vagus.decide.wire import LENGTH, Answer
@@ -73,6 +73,22 @@ def test_one_at_a_time_in_order_and_urgent_first():
         while len(order) < 3 and time.monotonic() < end:
             engine.pump()
         assert order == ["a", "urgent", "b"]
+
+
+def test_an_answer_is_late_while_it_should_be_there_and_is_not():
+    now, done = [0.0], list[Filled]()
+    with Engine(clock=lambda: now[0]) as engine:
+        while not engine.ready:
+            engine.pump()
+        assert not engine.late
+        os.kill(engine.state().pid, signal.SIGSTOP)
+        engine.submit(FORM, 20_000, done.append)
+        assert not engine.late
+        now[0] += 2 * LATE_S
+        assert engine.late
+        os.kill(engine.state().pid, signal.SIGCONT)
+        wait_for(engine, done)
+        assert not done[0].why and not engine.late
 
 
 def test_a_stuck_child_is_killed_at_the_deadline_and_replaced():
