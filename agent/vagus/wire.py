@@ -151,12 +151,13 @@ class Wiring:
     def _scheduler(self, mode: str, yield_pct: float) -> SchedExt:
         """Return a scheduler as the policy wants it; nothing is loaded yet."""
         options = self.options
-        engine = self.own.folder / "engine" if self.own.folder else None
+        agent = self.own.folder
         return SchedExt(
             objects_folder() / "sched.bpf.o",
             mode=mode,
             yield_share_pct=yield_pct,
-            engine=engine.stat().st_ino if engine else 0,
+            engine=(agent / "engine").stat().st_ino if agent else 0,
+            agent=agent.stat().st_ino if agent else 0,
             is_late=lambda: self.engine is not None and self.engine.late,
             options=options.sched,
             cgroups=options.cgroups,

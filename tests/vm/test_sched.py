@@ -97,6 +97,17 @@ def hogs(load: Path, *where: Path, cpu: int | None = 0) -> Iterator[None]:
             process.communicate()
 
 
+@contextmanager
+def looping(load: Path, group: Path) -> Iterator[None]:
+    """Have somebody work for 8 ms five times a second."""
+    process = spawn(group, load, "tick", 600, 200_000, 8_000)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def shares(*where: Path, seconds: float = 2.0) -> list[float]:
     """Return what part each cgroup has of what all of them use."""
     time.sleep(0.3)
@@ -176,16 +187,22 @@ def test_hierarchy_is_kept(groups: Callable[[str], Path], load: Path) -> None:
 def test_the_engine_yields_until_its_answer_is_late(
     groups: Callable[[str], Path], load: Path
 ) -> None:
-    """Beside somebody who is protected and takes all there is."""
-    shop, engine = groups("shop"), groups("engine")
+    """Beside who is protected and takes all there is, and a loop that waits."""
+    shop, agent = groups("shop"), groups("agent")
+    (agent / "cgroup.subtree_control").write_text("+cpu")
+    loop, engine = agent / "agent", agent / "engine"
+    for folder, weight in ((loop, 10_000), (engine, 100)):
+        folder.mkdir()
+        (folder / "cpu.weight").write_text(str(weight))
     is_late, held = False, [stance("shop", Act.PROTECT, 3)]
-    sched = SchedExt(OBJECT, engine=engine.stat().st_ino, is_late=lambda: is_late)
-    with sched, hogs(load, shop, engine):
+    both = {"engine": engine.stat().st_ino, "agent": agent.stat().st_ino}
+    sched = SchedExt(OBJECT, **both, is_late=lambda: is_late)
+    with sched, hogs(load, shop, engine), looping(load, loop):
         assert sched.hold(held, ids(shop), TTL_MS, MYSELF)
         assert shares(shop, engine, seconds=3)[1] < 0.05
         is_late = True
         assert sched.hold(held, ids(shop), TTL_MS, MYSELF)
-        assert shares(shop, engine, seconds=3)[1] == pytest.approx(1 / 11, abs=0.03)
+        assert shares(shop, engine, seconds=3)[1] > 0.06
         is_late = False
         assert sched.hold(held, ids(shop), TTL_MS, MYSELF)
         assert shares(shop, engine, seconds=3)[1] < 0.05

@@ -54,9 +54,10 @@ ONE = struct.pack("=I", 0)
 CLASSES = {Act.PROTECT: SchedClass.PROTECT, Act.YIELD: SchedClass.YIELD}
 # Its cap is not kept under this scheduler: whoever does not yield comes before it.
 # But who is protected and takes all there is would keep it from ever answering that
-# somebody else comes first now: when it is late, it goes with the protected.
+# somebody else comes first now: when it is late, the agent goes with the protected.
+# All of it: a loop that waits for the CPU counts in what its engine's weight is beside.
 ENGINE = Stance("", Act.YIELD, strength=1)
-LATE_ENGINE = Stance("", Act.PROTECT, strength=1)
+LATE = Stance("", Act.PROTECT, strength=1)
 NO_SCHED_EXT = (
     "this kernel has no sched_ext (CONFIG_SCHED_CLASS_EXT, Linux 6.12 and later):"
     " cgroup knobs and task leases do the same stances"
@@ -110,6 +111,7 @@ class SchedExt:
         mode: str = "auto",
         yield_share_pct: float = 2.0,
         engine: int = 0,
+        agent: int = 0,
         is_late: Callable[[], bool] = lambda: False,
         options: Mapping[str, int] | None = None,
         cgroups: Path = Path("/sys/fs/cgroup"),
@@ -121,14 +123,14 @@ class SchedExt:
         `yield_share_pct`: of the machine, guaranteed to all that yield; `engine`:
         cgroup id of the agent's own engine, whose cpu.max stands in nobody's way:
         under this scheduler it yields instead, until `is_late` says that an answer
-        of it is; `options`: const volatile values of the object.  Nothing is loaded
-        yet.
+        of it is; `agent`: that of both; `options`: const volatile values of the
+        object.  Nothing is loaded yet.
         """
         self._path, self._mode, self._clock = path, mode, clock
         self._cgroups, self._sysfs = cgroups, sysfs
         self._options = {"yield_share_pm": round(yield_share_pct * 10)}
         self._options |= {"engine_cgroup": engine} | dict(options or {})
-        self._engine, self._is_late = engine, is_late
+        self._engine, self._agent, self._is_late = engine, agent, is_late
         self._object: BpfObject | None = None
         self._loaded: tuple[BpfObject, bool] | None = None  # and whether it is partial
         self._movers: Movers | None = None  # only in partial mode
@@ -193,15 +195,15 @@ class SchedExt:
             wanted = [s for s in wanted if s.act is Act.YIELD]
             may_take = self._movers.may_take
             wanted = [s for s in wanted if may_take(cgroup_ids[s.workload])]
-        engine = LATE_ENGINE if self._is_late() else ENGINE
-        asked = (wanted, dict(cgroup_ids), by_thread, ttl_ms, engine)
+        ours = self._ours()
+        asked = (wanted, dict(cgroup_ids), by_thread, ttl_ms, ours)
         now, ttl_ns = self._clock(), ttl_ms * NS_PER_MS
         if asked == self._asked and now < self._renew_ns:
             return wanted
         self._asked, self._renew_ns = asked, now + int(ttl_ns * (1 - RENEW_BELOW))
         self.deadline_ns = now + ttl_ns
         try:
-            self._write(wanted, cgroup_ids, by_thread, now + ttl_ns, engine)
+            self._write(wanted, cgroup_ids, by_thread, now + ttl_ns, ours)
             self._bump(now + max(ttl_ns, SILENCE_NS))
         except VagusError as error:
             self._refused(error)
@@ -214,7 +216,7 @@ class SchedExt:
         cgroup_ids: Mapping[str, int],
         by_thread: Mapping[int, Stance],
         deadline: int,
-        engine: Stance,
+        ours: Mapping[int, Stance],
     ) -> None:
         """Bring the maps, or the policies of threads, to these stances."""
         if self._movers:
@@ -222,12 +224,19 @@ class SchedExt:
             self._movers.move({s.workload: cgroup_ids[s.workload] for s in wanted})
             return
         tracked = {i: _entry(None, deadline) for i in cgroup_ids.values()}
-        if self._engine:
-            tracked[self._engine] = _entry(engine, deadline)
+        tracked |= {i: _entry(s, deadline) for i, s in ours.items()}
         by_cgroup = {cgroup_ids[s.workload]: _entry(s, deadline) for s in wanted}
         self._put("sched_cgroups", "=Q", tracked | by_cgroup)
         entries = {tid: _entry(s, deadline) for tid, s in by_thread.items()}
         self._put("sched_threads", "=I", entries)
+
+    def _ours(self) -> dict[int, Stance]:
+        """Return the agent's own stances, by cgroup id."""
+        if not self._engine:
+            return {}
+        if self._agent and self._is_late():
+            return {self._agent: LATE, self._engine: LATE}
+        return {self._engine: ENGINE}
 
     def ready(self, is_wanted: bool) -> bool:
         """Attach where that is wanted and nothing speaks against it; say if it is.
