@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vagus.decide.follow import FIRSTS, following
-from vagus.decide.prompt import Card, Reading, Standing
+from vagus.decide.follow import following
+from vagus.decide.prompt import HELPED, Card, Reading, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def standing(card: Card, clauses: Sequence[Clause]) -> Standing:
     if asked:  # the nearest target wins, and of equally near ones the last
         nearest = max(near for near, _ in asked)
         return [wish for near, wish in asked if near == nearest][-1]
-    favours = any(clause.wish in FIRSTS for clause in clauses)
+    favours = any(clause.wish in HELPED for clause in clauses)
     if card.slo or (not favours and card.time in ("interactive", "service")):
         return Standing.FIRST_ROLE
     if card.time in ("throughput", "deferrable"):

@@ -24,6 +24,7 @@ LONG = {
 # Of those files, what `make test` looks at all the same.
 SHORT = {
     "test_sched.py::test_weights_are_kept",
+    "test_sched.py::test_the_engine_yields_until_its_answer_is_late",
     "test_sched.py::test_yield_leaves_the_rest_to_others_but_never_starves",
     "test_sched.py::test_stance_of_a_thread_overrides_its_cgroup",
     "test_sched.py::test_stances_lapse_when_the_owner_hangs",

@@ -57,7 +57,7 @@ CLASSES = {Act.PROTECT: SchedClass.PROTECT, Act.YIELD: SchedClass.YIELD}
 # somebody else comes first now: when it is late, the agent goes with the protected.
 # All of it: a loop that waits for the CPU counts in what its engine's weight is beside.
 ENGINE = Stance("", Act.YIELD, strength=1)
-LATE = Stance("", Act.PROTECT, strength=1)
+LATE = Stance("", Act.PROTECT, strength=3)
 NO_SCHED_EXT = (
     "this kernel has no sched_ext (CONFIG_SCHED_CLASS_EXT, Linux 6.12 and later):"
     " cgroup knobs and task leases do the same stances"

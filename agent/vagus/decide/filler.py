@@ -225,7 +225,8 @@ class Filler:
         """Return the likeliest option, its tokens, and how many were evaluated."""
         if all(option in self.signs for option in blank.options):
             ids = [self.signs[option] for option in blank.options]
-            best = int(np.argmax(self.model.logits()[ids]))
+            likely = self.model.logits()[ids]
+            best = int(np.argmax(likely - blank.lead if blank.lead else likely))
             return blank.options[best], [ids[best]], 0
         return self._spell(blank, done)
 

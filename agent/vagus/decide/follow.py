@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vagus.decide.prompt import Card, Reading, Standing, stance_of
+from vagus.decide.prompt import HELPED, Card, Reading, Standing, stance_of
 from vagus.flow import Act, Resource, Stance, Use, Word
 
-FIRSTS = (Standing.FIRST, Standing.FIRST_HARD, Standing.FIRST_ROLE)
 LATERS = (Standing.LATER, Standing.LATER_HARD, Standing.LATER_ROLE)
 RESOURCES = tuple(Resource)
 SEVERITY = {Word.BAD: 2, Word.CRITICAL: 3}
@@ -61,7 +60,7 @@ def levels(
     standings: Sequence[Standing], cards: Sequence[Card], own: int
 ) -> tuple[int, int, int]:
     """Return how much one workload's suffering counts on each resource."""
-    if standings[own] not in FIRSTS:
+    if standings[own] not in HELPED:
         return 0, 0, 0
     out = []
     for r, word in enumerate(cards[own].suffers):

@@ -20,10 +20,14 @@ class Text(msgspec.Struct, frozen=True, tag="text"):
 
 
 class Blank(msgspec.Struct, frozen=True, tag="blank"):
-    """One of the options, chosen by the model; name is unique in its form."""
+    """One of the options, chosen by the model; name is unique in its form.
+
+    lead: nats by which an option must be likelier than others to be chosen.
+    """
 
     name: str
     options: tuple[str, ...]
+    lead: tuple[float, ...] = ()  # of each option; () is 0 for all
 
 
 class Echo(msgspec.Struct, frozen=True, tag="echo"):

@@ -55,6 +55,11 @@ class Standing(StrEnum):
     NEVER = "never"
 
 
+# Whom these are said of is helped, at others' cost: not on a doubt.
+HELPED = (Standing.FIRST, Standing.FIRST_HARD, Standing.FIRST_ROLE)
+SURE = 1.0  # nats by which it must be likelier than all else
+
+
 class Card(msgspec.Struct, frozen=True):
     """One workload as the model sees it."""
 
@@ -85,10 +90,11 @@ def stance_form(sentence: str, cards: Sequence[Card], good: bool) -> Form:
     text = linked(sentence, cards)
     parts: list[Part] = []
     standings = tuple(f"<{standing}>" for standing in Standing)
+    lead = tuple(SURE * (standing in HELPED) for standing in Standing)
     for slot, card in enumerate(cards, 1):
         who = f"<{card.role}><{card.time}>" + "<slo>" * card.slo + OWN
         asked = Text("<stance>" + seen_by(slot, text) + who)
-        parts += [asked, Blank(f"standing{slot}", standings), Fresh()]
+        parts += [asked, Blank(f"standing{slot}", standings, lead), Fresh()]
     parts.append(Text("<now><good>" if good else "<now><poor>"))
     for slot, card in enumerate(cards, 1):
         parts += [Text(f"<w{slot}>"), Echo(f"standing{slot}"), Text(_words(card))]
