@@ -55,6 +55,7 @@ def shown(story, tmp_path, size, board=None, *keys):
             await begun(app, pilot)
             if board is not None:
                 app._ended.set()  # nothing else is to be shown any more
+                await app.workers.wait_for_complete()
                 app.show(board, "")
                 await settled(app, pilot, "quit")
             for key in keys:
