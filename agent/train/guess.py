@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Roles as the teacher guesses them, once it is fine-tuned on those that were read.
 
-It has seven times the model's parameters and knows many more words.  What it makes of
+It has six times the model's parameters and knows many more words.  What it makes of
 packages that nobody read, libraries too, is drawn from in training: so the model
 learns what words say of a role beyond the few thousand programs that were read.
-`python -m train.guess [LISTS]` fine-tunes it (twenty minutes of a core) and prints how
-many held-out labels it gets right: the score to hold the model's beside.
+`python -m train.guess [LISTS]` fine-tunes it (20 to 35 minutes of a core) and prints
+how many held-out labels it gets right: the score to hold the model's beside.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WARM = 0.06  # share of the steps
 DROPPED = 0.1  # of a vector
 SMOOTH = 0.05  # of a label
 LONGEST, MUCH = 96, 420  # tokens and characters of a card
-HEARD, PLACED, TOLD = 0.8, 0.85, 0.75  # as in data.py: what a card shows
+HEARD, PLACED, TOLD = 0.8, 0.85, 0.75  # what a card shows, much as in data.py
 MANY = 24_000  # packages that are guessed
 # What says little of what it belongs to.
 DULL = re.compile(r"-(doc|dbg|dbgsym|l10n.*|locale.*|i18n)$")
